@@ -1,0 +1,1 @@
+"""Wallet status of every customer, from The Wallet Crew into the CRM, verified."""

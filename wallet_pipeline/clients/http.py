@@ -1,0 +1,256 @@
+"""What every HTTP client here shares: time limits, retries with jitter, `Retry-After`, and errors that say what to do."""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+import tenacity
+from requests.adapters import HTTPAdapter
+
+log = logging.getLogger(__name__)
+
+TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504, 521, 522, 523, 524, 525, 526})
+_CHUNK_BYTES = 1 << 18
+_LONGEST_PAUSE = 60.0
+
+
+class ServiceError(Exception):
+    """A service did not do what was asked; the message says what happened, to what, and what to do next."""
+
+
+class AuthenticationError(ServiceError):
+    """The service does not accept the credentials (401)."""
+
+
+class ScopeError(ServiceError):
+    """The credentials lack a scope (403)."""
+
+
+class NotFoundError(ServiceError):
+    """The address, tenant or version does not exist (404)."""
+
+
+class UnreachableError(ServiceError):
+    """No usable answer came, however often it was tried. Whether the service acted on the request is unknown."""
+
+
+class UnexpectedAnswerError(ServiceError):
+    """The service answered something that this client does not understand."""
+
+
+@dataclass(frozen=True)
+class TimeLimits:
+    """Seconds: to connect, of silence, for one whole answer, and for a call with all its retries."""
+
+    connect: float = 10
+    silence: float = 60
+    answer: float = 180
+    call: float = 600
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, headers (case-insensitive) and body of an answer, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    def json(self, service: str) -> Any:
+        """Return the body as JSON; raises UnexpectedAnswerError."""
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise UnexpectedAnswerError(
+                f"{service} answered {self.status} with {self.kind} instead of JSON. If a proxy or firewall stands"
+                " between, let the address through; otherwise check the base URL in the settings."
+            ) from error
+
+    @property
+    def kind(self) -> str:
+        """Name of the body's content type, such as `text/html`."""
+        return self.headers.get("Content-Type", "no content type").split(";")[0]
+
+
+class HttpClient:
+    """A session with one service. Thread-safe; `close` it, or use it in a `with` statement."""
+
+    def __init__(
+        self, service: str, base_url: str, headers: Mapping[str, str], limits: TimeLimits | None = None, attempts: int = 6
+    ) -> None:
+        self.service = service
+        self.base_url = base_url
+        self._limits = limits or TimeLimits()
+        self._attempts = attempts
+        self._headers = dict(headers)
+        self._local = threading.local()
+        self._sessions: list[requests.Session] = []
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        payload: Any = None,
+        repeatable: bool = True,
+        transient: frozenset[int] = TRANSIENT_STATUSES,
+    ) -> Answer:
+        """Send a request and return the answer, whatever its status.
+
+        A repeatable request is sent again after a broken connection and after a status in `transient`; one that is not
+        repeatable only after 429, which promises that nothing was done. Raises UnreachableError.
+        """
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_TryAgainError),
+            stop=tenacity.stop_after_attempt(self._attempts) | tenacity.stop_after_delay(self._limits.call),
+            wait=_pause,
+            before_sleep=lambda state: self._log_retry(method, path, state),
+        )
+        statuses = transient if repeatable else frozenset({429})
+        try:
+            return retrying(self._once, method, path, params, payload, statuses)
+        except tenacity.RetryError as error:
+            return self._last_word(error.last_attempt.exception(), method, path)
+        except requests.RequestException as error:
+            raise self._unreachable(method, path, error) from None
+
+    def __enter__(self) -> "HttpClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        for session in self._sessions:
+            session.close()
+
+    def _once(
+        self, method: str, path: str, params: Mapping[str, str] | None, payload: Any, statuses: frozenset[int]
+    ) -> Answer:
+        repeatable = statuses != {429}
+        try:
+            answer = self._send(method, path, params, payload)
+        except requests.RequestException as error:
+            if repeatable and _may_pass(error):
+                raise _TryAgainError(error=error) from error
+            raise
+        if answer.status in statuses:
+            raise _TryAgainError(answer=answer)
+        return answer
+
+    def _send(self, method: str, path: str, params: Mapping[str, str] | None, payload: Any) -> Answer:
+        deadline = time.monotonic() + self._limits.answer
+        with self._session().request(
+            method,
+            self.base_url + path,
+            params=params,
+            json=payload,
+            timeout=(self._limits.connect, self._limits.silence),
+            stream=True,
+            allow_redirects=False,
+        ) as response:
+            chunks = []
+            for chunk in response.iter_content(_CHUNK_BYTES):
+                chunks.append(chunk)
+                if time.monotonic() > deadline:
+                    raise requests.ReadTimeout(f"the answer was not complete after {self._limits.answer:.0f} s")
+            return Answer(response.status_code, response.headers, b"".join(chunks))
+
+    def _session(self) -> requests.Session:
+        """One session a thread: `requests` does not promise that a session may be shared."""
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            session.headers.update(self._headers)
+            session.mount("http://", HTTPAdapter())
+            self._local.session = session
+            self._sessions.append(session)
+        return session
+
+    def _log_retry(self, method: str, path: str, state: tenacity.RetryCallState) -> None:
+        again = _reason(state)
+        pause = state.next_action.sleep if state.next_action else 0
+        log.warning("%s: %s %s: %s; trying again in %.1f s", self.service, method, path, again, pause)
+
+    def _last_word(self, error: BaseException | None, method: str, path: str) -> Answer:
+        if isinstance(error, _TryAgainError) and error.answer is not None:
+            return error.answer
+        raise self._unreachable(method, path, error.error if isinstance(error, _TryAgainError) else error) from None
+
+    def _unreachable(self, method: str, path: str, error: BaseException | None) -> UnreachableError:
+        return UnreachableError(
+            f"{self.service} gave no usable answer to {method} {self.base_url}{path}: {_short(error)}. Check the network"
+            " and the base URL in the settings; run again when the service is back. Nothing was changed by this step."
+            if method == "GET"
+            else f"{self.service} gave no usable answer to {method} {self.base_url}{path}: {_short(error)}. Check the"
+            " network and the base URL in the settings, and run again."
+        )
+
+
+class _TryAgainError(Exception):
+    def __init__(self, answer: Answer | None = None, error: requests.RequestException | None = None) -> None:
+        super().__init__(answer, error)
+        self.answer = answer
+        self.error = error
+
+
+_backoff = tenacity.wait_random_exponential(multiplier=0.5, max=_LONGEST_PAUSE)
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = retry_after(error.answer) if isinstance(error, _TryAgainError) and error.answer else None
+    pause = _backoff(state)
+    return pause if asked is None else min(asked, _LONGEST_PAUSE) + pause / 10
+
+
+def retry_after(answer: Answer) -> float | None:
+    """Seconds that the answer's `Retry-After` asks for (number or date), or None."""
+    text = answer.headers.get("Retry-After")
+    if text is None:
+        return None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _may_pass(error: requests.RequestException) -> bool:
+    """Tell a broken connection, which a second try may mend, from a request that can never be sent."""
+    return isinstance(
+        error, requests.ConnectionError | requests.Timeout | requests.exceptions.ChunkedEncodingError
+    ) and not isinstance(error, requests.exceptions.SSLError)
+
+
+def _reason(state: tenacity.RetryCallState) -> str:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, _TryAgainError) and error.answer is not None:
+        return f"answered {error.answer.status}"
+    return _short(error.error if isinstance(error, _TryAgainError) else error)
+
+
+def _short(error: BaseException | None) -> str:
+    """Name the cause of a failed request without the library's object addresses."""
+    if isinstance(error, requests.ConnectTimeout):
+        return "connecting took too long"
+    if isinstance(error, requests.Timeout):
+        return "the answer took too long"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the TLS certificate was not accepted"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke in the middle of the answer"
+    if isinstance(error, requests.ConnectionError):
+        return "the connection was refused or broken"
+    return type(error).__name__

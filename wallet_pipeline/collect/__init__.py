@@ -1,0 +1,1 @@
+"""Collect evidence: from the services into `raw.*`."""

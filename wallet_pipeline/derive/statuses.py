@@ -1,0 +1,96 @@
+"""Run the status rules: from the evidence in `raw.*` to registers, customers and their history."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+
+import duckdb
+import idna
+
+from wallet_pipeline.warehouse.connection import transaction
+
+
+@dataclass(frozen=True)
+class StatusRules:
+    """The settings of the rules: by how much the Pass API may lag, and which identifiers key a customer, best first."""
+
+    staleness: timedelta
+    identifier_order: tuple[str, ...]
+
+
+def query(name: str) -> str:
+    """Return the text of `sql/<name>.sql`."""
+    return (files("wallet_pipeline.derive") / "sql" / f"{name}.sql").read_text()
+
+
+def derive_registers(con: duckdb.DuckDBPyConnection, rules: StatusRules) -> None:
+    """Build wallet.registers anew, in one transaction."""
+    con.execute("SET VARIABLE staleness = ?", [rules.staleness])
+    with transaction(con):
+        _build_temporary(con, "evidence_events", "wallet_evidence")
+        con.execute("DELETE FROM wallet.registers")
+        con.execute(f"INSERT INTO wallet.registers BY NAME {query('wallet_registers')}")
+    _drop_temporary(con, "wallet_evidence", "evidence_events")
+    con.execute("CHECKPOINT")
+
+
+def derive_customers(con: duckdb.DuckDBPyConnection, rules: StatusRules, now: datetime) -> None:
+    """Build who the customers are and what their status is, in one transaction; keep each version that is replaced.
+
+    `now` (aware) is the moment from which a new version holds.
+    """
+    con.execute("SET VARIABLE staleness = ?", [rules.staleness])
+    with transaction(con):
+        _resolve_passes(con, rules.identifier_order)
+        for table in ("customer_wallet_status", "unmatched_passes", "identity_conflicts"):
+            con.execute(f"DELETE FROM wallet.{table}")
+            con.execute(f"INSERT INTO wallet.{table} BY NAME {query(table)}")
+        _keep_versions(con, now)
+    _drop_temporary(con, "identifier_values", "pass_identities", "evidence_events", "pass_resolutions", "identifier_order")
+    con.execute("CHECKPOINT")
+
+
+def ascii_domain(domain: str) -> str:
+    """Return the domain as UTS #46 writes it in ASCII, non-transitional; unchanged where it is no valid domain."""
+    try:
+        return idna.encode(domain, uts46=True).decode("ascii")
+    except idna.IDNAError:
+        return domain
+
+
+def _resolve_passes(con: duckdb.DuckDBPyConnection, identifier_order: tuple[str, ...]) -> None:
+    _register_ascii_domain(con)
+    con.execute("CREATE OR REPLACE TEMP TABLE identifier_order (rank INTEGER, name VARCHAR, path VARCHAR)")
+    for rank, name in enumerate(identifier_order, start=1):
+        con.execute("INSERT INTO identifier_order VALUES (?, ?, ?)", [rank, name, f'$."{name}"'])
+    _build_temporary(con, "evidence_events", "pass_identities", "identifier_values")
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE pass_resolutions"
+        " (pass_id VARCHAR, identifier_name VARCHAR, identifier_value VARCHAR, customer_key VARCHAR)"
+    )
+    for rank in range(1, len(identifier_order) + 1):
+        con.execute(f"INSERT INTO pass_resolutions BY NAME {query('pass_customers')}", {"rank": rank})
+    con.execute("DELETE FROM wallet.pass_customers")
+    con.execute(f"INSERT INTO wallet.pass_customers BY NAME {query('pass_resolutions')}")
+
+
+def _register_ascii_domain(con: duckdb.DuckDBPyConnection) -> None:
+    known = con.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = 'ascii_domain'").fetchone()
+    if not known:
+        con.create_function("ascii_domain", ascii_domain)
+
+
+def _build_temporary(con: duckdb.DuckDBPyConnection, *names: str) -> None:
+    for name in names:
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query(name)}")
+
+
+def _drop_temporary(con: duckdb.DuckDBPyConnection, *names: str) -> None:
+    for name in names:
+        con.execute(f"DROP TABLE IF EXISTS temp.{name}")
+
+
+def _keep_versions(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
+    moment = now.astimezone(UTC).replace(tzinfo=None)
+    con.execute(query("close_replaced_versions"), {"now": moment})
+    con.execute(f"INSERT INTO wallet.customer_status_changes BY NAME {query('customer_status_changes')}", {"now": moment})

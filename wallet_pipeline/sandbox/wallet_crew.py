@@ -1,0 +1,236 @@
+"""The stand-in of The Wallet Crew: the Pass API and the Insights API of one tenant, and controls below `/sandbox/`."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders, QueryParams
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from wallet_pipeline.sandbox import changes, insights
+from wallet_pipeline.sandbox.faults import FaultMiddleware, Faults
+from wallet_pipeline.sandbox.listing import InvalidQueryError, Listing, joined, parse_query
+from wallet_pipeline.sandbox.world import TENANT_ID, ListedPass, World
+
+FULL_KEY = "sandbox-key-full"
+KEYS = {"full": FULL_KEY, "passes_only": "sandbox-key-passes-only", "insights_only": "sandbox-key-insights-only"}
+_PASS_READ, _INSIGHTS_READ = "Pass.Read", "Insights.Read"
+_SCOPES = {
+    KEYS["full"]: {_PASS_READ, _INSIGHTS_READ, "Webhook.Read", "Webhook.Write"},
+    KEYS["passes_only"]: {_PASS_READ},
+    KEYS["insights_only"]: {_INSIGHTS_READ},
+}
+_DEFAULT_PAGE_SIZE = 20
+_QUERY_KEYS = {"query", "parameters"}
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Settings(BaseModel):
+    """Switches for what the vendor's documentation leaves open."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    max_page_size: int = Field(default=1000, ge=1, description="larger pages are cut to this, without a word")
+    send_total: bool = Field(default=True, description="pages carry x-pagination-total")
+    send_date: bool = Field(default=True, description="answers carry a Date header")
+    date_offset_seconds: int = Field(default=0, description="by how much the server's clock is ahead")
+    insights_per_minute: int = Field(default=60, ge=0, description="Insights calls in a sliding minute")
+
+
+class Moves(BaseModel):
+    """How long the list of passes is to move: after each `every`-th of the next `reads` pages."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    reads: int = Field(ge=1)
+    every: int = Field(default=1, ge=1)
+
+
+def create_app(world: World, faults: Faults) -> Starlette:
+    """Return the server of this world."""
+    server = _WalletCrew(world)
+    return Starlette(
+        routes=[*server.routes(), *faults.routes()],
+        middleware=[Middleware(_DateMiddleware, server=server), Middleware(FaultMiddleware, faults=faults)],
+        exception_handlers={HTTPException: _http_problem, InvalidQueryError: _invalid_query},
+    )
+
+
+class _WalletCrew:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.settings = Settings()
+        self._listing = Listing(world)
+        self._moving = changes.MovingList(world, self._listing)
+        self._limit = insights.CallLimit()
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/api/{tenant}/passes", _guarded(_PASS_READ, self._passes), methods=["GET"]),
+            Route("/api/{tenant}/insights/query", _guarded(_INSIGHTS_READ, self._insights), methods=["POST"]),
+            Route("/sandbox/settings", self._read_settings, methods=["GET"]),
+            Route("/sandbox/settings", _control(self._change_settings), methods=["PATCH"]),
+            Route("/sandbox/advance", _control(self._advance), methods=["POST"]),
+            Route("/sandbox/moving-list", _control(self._move), methods=["POST"]),
+            Route("/sandbox/truth", self._truth, methods=["GET"]),
+            Route("/sandbox/passes/{id}", _control(self._put_pass), methods=["PUT"]),
+            Route("/sandbox/passes/{id}", self._delete_pass, methods=["DELETE"]),
+        ]
+
+    async def _passes(self, request: Request) -> Response:
+        query = parse_query(request.query_params.multi_items())
+        index = _whole(request.query_params, "pageIndex", 0, least=0)
+        size = min(_whole(request.query_params, "pageSize", _DEFAULT_PAGE_SIZE, least=1), self.settings.max_page_size)
+        page = self._listing.page(query, index, size)
+        self._moving.page_was_read(query, size)
+        headers = {"x-pagination-total": str(page.total)} if self.settings.send_total else {}
+        return Response(joined(page.bodies), headers=headers, media_type="application/json")
+
+    async def _insights(self, request: Request) -> Response:
+        if wait := self._limit.take(self.settings.insights_per_minute):
+            return problem(429, "Too many queries in this minute.", headers={"Retry-After": str(wait)})
+        query, parameters = _insights_query(await request.body())
+        try:
+            rows = await run_in_threadpool(insights.run, self.world.connection.cursor(), query, parameters)
+        except insights.QueryError as error:
+            return problem(400, str(error))
+        return JSONResponse({"rows": rows})
+
+    async def _read_settings(self, _: Request) -> Response:
+        return JSONResponse(self.settings.model_dump())
+
+    async def _change_settings(self, request: Request) -> Response:
+        changed = {**self.settings.model_dump(), **await request.json()}
+        self.settings = Settings.model_validate(changed)
+        return JSONResponse(self.settings.model_dump())
+
+    async def _advance(self, request: Request) -> Response:
+        counts = changes.Counts.model_validate(await request.json())
+        try:
+            return JSONResponse({"changes": changes.advance(self.world, counts)})
+        except changes.NotEnoughPassesError as error:
+            return JSONResponse({"error": str(error)}, status_code=409)
+
+    async def _move(self, request: Request) -> Response:
+        moves = Moves.model_validate(await request.json())
+        self._moving.start(moves.reads, moves.every)
+        return JSONResponse(moves.model_dump())
+
+    async def _truth(self, request: Request) -> Response:
+        return JSONResponse(self.world.truth(request.query_params.get("pass_id")))
+
+    async def _put_pass(self, request: Request) -> Response:
+        body = (await request.body()).decode()
+        json.loads(body)
+        self.world.put_passes([ListedPass(request.path_params["id"], body)])
+        return Response(status_code=204)
+
+    async def _delete_pass(self, request: Request) -> Response:
+        deleted = self.world.delete_passes([request.path_params["id"]])
+        return Response(status_code=204 if deleted else 404)
+
+
+class _DateMiddleware:
+    def __init__(self, app: ASGIApp, server: _WalletCrew) -> None:
+        self._app = app
+        self._server = server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def dated(message: Message) -> None:
+            settings = self._server.settings
+            if message["type"] == "http.response.start" and settings.send_date:
+                now = datetime.now(UTC) + timedelta(seconds=settings.date_offset_seconds)
+                MutableHeaders(raw=message["headers"]).setdefault("date", format_datetime(now, usegmt=True))
+            await send(message)
+
+        await self._app(scope, receive, dated)
+
+
+def problem(
+    status: int, detail: str, *, errors: dict[str, list[str]] | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return an error as RFC 7807 has it."""
+    body: dict[str, Any] = {
+        "type": f"https://httpstatuses.io/{status}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if errors is not None:
+        body["errors"] = errors
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+def _guarded(scope: str, endpoint: Endpoint) -> Endpoint:
+    """Serve only those who have a key, of this tenant, with the scope."""
+
+    async def guarded(request: Request) -> Response:
+        scopes = _SCOPES.get(request.headers.get("x-api-key", ""))
+        if scopes is None:
+            return problem(401, "The API key is missing, invalid or revoked.")
+        if request.path_params["tenant"] != TENANT_ID:
+            return problem(404, "The tenant was not found.")
+        if scope not in scopes:
+            return problem(403, f"The API key lacks the scope {scope}.")
+        return await endpoint(request)
+
+    return guarded
+
+
+def _control(endpoint: Endpoint) -> Endpoint:
+    """Answer a control's bad input with what is wrong about it."""
+
+    async def control(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except ValidationError as error:
+            found = [{"field": ".".join(map(str, fault["loc"])), "error": fault["msg"]} for fault in error.errors()]
+            return JSONResponse({"error": "the body is not valid", "errors": found}, status_code=400)
+        except ValueError as error:
+            return JSONResponse({"error": f"the body is no JSON: {error}"}, status_code=400)
+
+    return control
+
+
+def _whole(parameters: QueryParams, name: str, default: int, least: int) -> int:
+    text = parameters.get(name, str(default))
+    if not text.isdecimal() or int(text) < least:
+        raise InvalidQueryError({name: [f"The value '{text}' is not valid."]})
+    return int(text)
+
+
+def _insights_query(body: bytes) -> tuple[str, dict[str, str]]:
+    try:
+        asked = json.loads(body)
+    except ValueError:
+        raise HTTPException(400, "The body is no JSON.") from None
+    if not isinstance(asked, dict) or not isinstance(asked.get("query"), str):
+        raise InvalidQueryError({"query": ["The query field is required."]})
+    if unknown := set(asked) - _QUERY_KEYS:
+        raise InvalidQueryError({name: ["The field is unknown."] for name in sorted(unknown)})
+    parameters = asked.get("parameters") or {}
+    if not isinstance(parameters, dict) or not all(isinstance(value, str) for value in parameters.values()):
+        raise InvalidQueryError({"parameters": ["The values of parameters are strings."]})
+    return asked["query"], parameters
+
+
+async def _http_problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for no other
+    return problem(error.status_code, error.detail, headers=error.headers)
+
+
+async def _invalid_query(_: Request, error: Exception) -> Response:
+    assert isinstance(error, InvalidQueryError)  # noqa: S101 - it is registered for no other
+    return problem(400, str(error), errors=error.errors)

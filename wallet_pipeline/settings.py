@@ -1,0 +1,119 @@
+"""Every setting of the product: name, default, one sentence. Read from the environment and from `.env`, in this place."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class MissingSettingError(Exception):
+    """A setting that the step needs is empty; the message says which and where its value comes from."""
+
+    def __init__(self, name: str, origin: str) -> None:
+        super().__init__(f"The setting {name} is missing. {origin} Put it into .env or the environment and run again.")
+
+
+class Settings(BaseSettings):
+    """The settings, with their defaults. Durations are seconds; shares lie between 0 and 1."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    wallet_crew_base_url: str = Field(
+        "https://app.neostore.cloud", description="Base URL of The Wallet Crew; staging has its own."
+    )
+    wallet_crew_tenant_id: str = Field("", description="Your tenant's id at The Wallet Crew.")
+    wallet_crew_api_key: SecretStr = Field(
+        SecretStr(""), description="API key of the tenant with the scopes Pass.Read and Insights.Read."
+    )
+    wallet_crew_page_size: int = Field(
+        1000, ge=1, le=10_000, description="Passes asked for per page; the server may give fewer."
+    )
+    wallet_crew_concurrency: int = Field(4, ge=1, le=32, description="Pages of a snapshot that are read at once.")
+    hubspot_base_url: str = Field("https://api.hubapi.com", description="Base URL of HubSpot's API.")
+    hubspot_access_token: SecretStr = Field(
+        SecretStr(""),
+        description="Private-app token or service key with crm.objects.contacts.read and crm.objects.contacts.write.",
+    )
+    hubspot_api_version: str = Field("2026-09", description="Dated version of HubSpot's API.")
+    crm_customer_property: str = Field(
+        "customer_id", pattern=r"^[a-z][a-z0-9_]*$", description="The unique CRM property that holds the customer id."
+    )
+    crm_missing_contacts: Literal["create", "skip"] = Field(
+        "create", description="What to do with a customer that the CRM does not know: `create` or `skip`."
+    )
+    identifier_order: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("customerId", "accountId", "email"),
+        description="Identifier names that key a customer, best first, separated by commas.",
+    )
+    staleness: float = Field(60, ge=0, description="Seconds by which the Pass API may lag behind an event.")
+    settle_window: float = Field(60, ge=0, description="Seconds of quiet before a change is sent to the CRM.")
+    settle_cap: float = Field(600, ge=0, description="Seconds after which a change is sent though it is not quiet.")
+    tolerance: float = Field(60, ge=0, description="Seconds by which times may differ and count as equal in the CRM.")
+    min_snapshot_share: float = Field(
+        0.9, ge=0, le=1, description="A snapshot with a smaller share of the last one's passes stops the run."
+    )
+    max_none_share: float = Field(
+        0.05, ge=0, le=1, description="A run that turns a larger share of the customers to `none` stops."
+    )
+    max_none_customers: int = Field(
+        50, ge=0, description="Up to this many customers may turn to `none` whatever their share."
+    )
+    max_unmatched_share: float = Field(
+        0.1, ge=0, le=1, description="A larger share of passes without a customer is reported as a failed check."
+    )
+    data_dir: Path = Field(Path("data"), description="Folder of warehouse.duckdb, wallet_bi.duckdb and inbox.sqlite.")
+    warehouse_wait: float = Field(600, ge=0, description="Seconds to wait while another process has the warehouse.")
+    schedule_time_zone: str = Field("UTC", description="Time zone of the daily schedule, such as Europe/Paris.")
+
+    @field_validator("identifier_order", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+        if isinstance(names, list | tuple) and (not all(names) or len(set(names)) < len(names)):
+            raise ValueError("IDENTIFIER_ORDER needs one or more different names, separated by commas.")
+        return names
+
+    @field_validator("wallet_crew_base_url", "hubspot_base_url")
+    @classmethod
+    def _no_trailing_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @cached_property
+    def warehouse_file(self) -> Path:
+        """The DuckDB file that the pipeline alone opens."""
+        return self.data_dir / "warehouse.duckdb"
+
+    @cached_property
+    def bi_file(self) -> Path:
+        """The read-only DuckDB file for analysts."""
+        return self.data_dir / "wallet_bi.duckdb"
+
+    @cached_property
+    def staging_dir(self) -> Path:
+        """Work files of runs; each is removed when its content is merged."""
+        return self.data_dir / "staging"
+
+    def wallet_crew_credentials(self) -> tuple[str, SecretStr]:
+        """Tenant id and API key; raises MissingSettingError."""
+        if not self.wallet_crew_tenant_id:
+            raise MissingSettingError(
+                "WALLET_CREW_TENANT_ID", "It is the path segment after /app/ in The Wallet Crew's back office."
+            )
+        if not self.wallet_crew_api_key.get_secret_value():
+            raise MissingSettingError(
+                "WALLET_CREW_API_KEY",
+                "Create an API key with the scopes Pass.Read and Insights.Read in The Wallet Crew's back office.",
+            )
+        return self.wallet_crew_tenant_id, self.wallet_crew_api_key
+
+    def hubspot_credentials(self) -> SecretStr:
+        """The access token; raises MissingSettingError."""
+        if not self.hubspot_access_token.get_secret_value():
+            raise MissingSettingError(
+                "HUBSPOT_ACCESS_TOKEN",
+                "Create a private app or service key in HubSpot with the scopes crm.objects.contacts.read and"
+                " crm.objects.contacts.write.",
+            )
+        return self.hubspot_access_token

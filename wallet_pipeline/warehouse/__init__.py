@@ -1,0 +1,1 @@
+"""The DuckDB warehouse: opening it, its schema, its published copy. No HTTP."""

@@ -1,0 +1,87 @@
+"""Opening the warehouse: one writer at a time, for seconds, waiting for its turn."""
+
+import logging
+import random
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+import duckdb
+
+log = logging.getLogger(__name__)
+
+_HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
+
+
+class WarehouseError(Exception):
+    """The warehouse cannot be opened; the message says why and what to do."""
+
+
+@contextmanager
+def connect(warehouse_file: Path, wait: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the warehouse read-write, migrated, in UTC; wait up to `wait` seconds while another process holds it.
+
+    Raises WarehouseError. Hold it for seconds only, never during a request: it shuts every other process out.
+    """
+    warehouse_file.parent.mkdir(parents=True, exist_ok=True)
+    con = _open(warehouse_file, deadline=time.monotonic() + wait)
+    try:
+        con.execute("SET TimeZone = 'UTC'")
+        migrate(con)
+        yield con
+    finally:
+        con.close()
+
+
+@contextmanager
+def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Commit what the block does, or nothing of it."""
+    con.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        con.execute("ROLLBACK")
+        raise
+    con.execute("COMMIT")
+
+
+def migrate(con: duckdb.DuckDBPyConnection) -> None:
+    """Bring the schema up to date: each file of `migrations/` once, in order, together with its record."""
+    con.execute("CREATE TABLE IF NOT EXISTS schema_migrations (name VARCHAR, applied_at TIMESTAMP)")
+    applied = {name for (name,) in con.execute("SELECT name FROM schema_migrations").fetchall()}
+    folder = files("wallet_pipeline.warehouse") / "migrations"
+    for script in sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name):
+        if script.name in applied:
+            continue
+        with transaction(con):
+            con.execute(script.read_text())
+            con.execute("INSERT INTO schema_migrations VALUES (?, now() AT TIME ZONE 'UTC')", [script.name])
+
+
+def _open(file: Path, deadline: float) -> duckdb.DuckDBPyConnection:
+    reported = None
+    while True:
+        try:
+            return duckdb.connect(file)
+        except duckdb.IOException as error:
+            holder = _HOLDER.search(str(error))
+            if holder is None:
+                raise WarehouseError(_cannot_open(file, error)) from error
+            held_by = f"{Path(holder['program']).name} (process {holder['pid']})"
+            if time.monotonic() >= deadline:
+                raise WarehouseError(
+                    f"The warehouse {file} is held by {held_by}. Close that program, or wait until it is done, and"
+                    " run again; WAREHOUSE_WAIT says how long a run waits."
+                ) from error
+            if held_by != reported:
+                log.info("the warehouse %s is held by %s, waiting", file, held_by)
+                reported = held_by
+            time.sleep(random.uniform(0.05, 0.25))  # noqa: S311  jitter, so that waiting runs do not march in step
+
+
+def _cannot_open(file: Path, error: Exception) -> str:
+    reason = str(error).splitlines()[0]
+    return f"The warehouse {file} cannot be opened: {reason}. Check the folder's rights, the free disk space and the file."
