@@ -1,5 +1,6 @@
-"""Every setting of the product: name, default, one sentence. Read from the environment and from `.env`, in this place."""
+"""Every setting: name, default, one sentence. The environment and `.env` are read here and nowhere else."""
 
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,6 +32,19 @@ class Settings(BaseSettings):
         1000, ge=1, le=10_000, description="Passes asked for per page; the server may give fewer."
     )
     wallet_crew_concurrency: int = Field(4, ge=1, le=32, description="Pages of a snapshot that are read at once.")
+    insights_pass_id: str = Field(
+        "passId", pattern=r"^\w+$", description="Property of an Insights event that holds the pass id."
+    )
+    insights_pass_type: str = Field(
+        "passType", pattern=r"^\w+$", description="Property of an Insights event that holds the pass type."
+    )
+    insights_device: str = Field(
+        "device", pattern=r"^\w+$", description="Property of an Insights event that holds the wallet."
+    )
+    insights_first_day: date = Field(
+        date(2024, 1, 1),
+        description="First UTC day of the partitions of `insights_daily`; earlier days are not offered.",
+    )
     hubspot_base_url: str = Field("https://api.hubapi.com", description="Base URL of HubSpot's API.")
     hubspot_access_token: SecretStr = Field(
         SecretStr(""),
@@ -73,6 +87,8 @@ class Settings(BaseSettings):
         names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
         if isinstance(names, list | tuple) and (not all(names) or len(set(names)) < len(names)):
             raise ValueError("IDENTIFIER_ORDER needs one or more different names, separated by commas.")
+        if isinstance(names, list | tuple) and any(set(name) & set('="') for name in names):
+            raise ValueError("A name in IDENTIFIER_ORDER may not contain = or a double quote.")
         return names
 
     @field_validator("wallet_crew_base_url", "hubspot_base_url")
@@ -96,7 +112,7 @@ class Settings(BaseSettings):
         return self.data_dir / "staging"
 
     def wallet_crew_credentials(self) -> tuple[str, SecretStr]:
-        """Tenant id and API key; raises MissingSettingError."""
+        """Return tenant id and API key; raises MissingSettingError."""
         if not self.wallet_crew_tenant_id:
             raise MissingSettingError(
                 "WALLET_CREW_TENANT_ID", "It is the path segment after /app/ in The Wallet Crew's back office."
@@ -109,7 +125,7 @@ class Settings(BaseSettings):
         return self.wallet_crew_tenant_id, self.wallet_crew_api_key
 
     def hubspot_credentials(self) -> SecretStr:
-        """The access token; raises MissingSettingError."""
+        """Return the access token; raises MissingSettingError."""
         if not self.hubspot_access_token.get_secret_value():
             raise MissingSettingError(
                 "HUBSPOT_ACCESS_TOKEN",

@@ -10,7 +10,7 @@ from wallet_pipeline.warehouse.connection import migrate
 
 @pytest.fixture
 def warehouse() -> Iterator[duckdb.DuckDBPyConnection]:
-    """An empty, migrated warehouse in memory, in UTC."""
+    """Yield an empty, migrated warehouse in memory, in UTC."""
     con = duckdb.connect()
     con.execute("SET TimeZone = 'UTC'")
     migrate(con)

@@ -1,4 +1,4 @@
-"""Evidence as the cases write it, taken into a warehouse by the real loader, and the derived rows as they expect them."""
+"""Evidence as the cases write it, loaded by the real loader, and the derived rows as they expect them."""
 
 import json
 from collections.abc import Iterable
@@ -56,9 +56,20 @@ def add_snapshot(con: duckdb.DuckDBPyConnection, folder: Path, snapshot: dict[st
         con,
         staged,
         Snapshot(
-            snapshot_id(started_at, snapshot["id"]), started_at, started_at, snapshot["complete"],
-            len(passes), len(passes), 1, 1, "server", 0, 0, "accepted", None,
-        ),  # fmt: skip
+            snapshot_id(started_at, snapshot["id"]),
+            started_at,
+            started_at,
+            snapshot["complete"],
+            len(passes),
+            len(passes),
+            1,
+            1,
+            "server",
+            0,
+            0,
+            "accepted",
+            None,
+        ),
     )
     staged.unlink()
 
@@ -75,7 +86,8 @@ def derived(con: duckdb.DuckDBPyConnection) -> dict[str, list[Any]]:
     return {
         "registers": _records(
             con,
-            "SELECT pass_id AS pass, wallet, installed, strftime(installed_at, '%Y-%m-%dT%H:%M:%S.%fZ') AS installed_at,"
+            "SELECT pass_id AS pass, wallet, installed, strftime(installed_at, '%Y-%m-%dT%H:%M:%S.%fZ')"
+            " AS installed_at,"
             " strftime(changed_at, '%Y-%m-%dT%H:%M:%S.%fZ') AS changed_at, last_event, changed_at_inferred AS inferred"
             " FROM wallet.registers WHERE changed_at IS NOT NULL ORDER BY ALL",
         ),
@@ -91,7 +103,8 @@ def derived(con: duckdb.DuckDBPyConnection) -> dict[str, list[Any]]:
         "conflicts": _column(con, "SELECT pass_id FROM wallet.identity_conflicts WHERE kind = 'conflict' ORDER BY 1"),
         "shared": _column(
             con,
-            "SELECT identifier_name || '=' || identifier_value FROM wallet.identity_conflicts WHERE kind = 'shared' ORDER BY 1",
+            "SELECT identifier_name || '=' || identifier_value FROM wallet.identity_conflicts"
+            " WHERE kind = 'shared' ORDER BY 1",
         ),
         "quarantined": _column(
             con,

@@ -45,13 +45,16 @@ INSTALLED_AT = {
 class Crm:
     """A client of one running stand-in."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str = FULL) -> None:
         self.url = url
+        self.token = token
         self.http = requests.Session()
 
-    def call(self, method: str, path: str, body: Any = None, *, token: str = FULL, **more: Any) -> requests.Response:
-        """Send a request with a token."""
-        headers = {"Authorization": f"Bearer {token}"}
+    def call(
+        self, method: str, path: str, body: Any = None, *, token: str | None = None, **more: Any
+    ) -> requests.Response:
+        """Send a request, with the client's own token unless another one is given."""
+        headers = {"Authorization": f"Bearer {token or self.token}"}
         return self.http.request(method, self.url + path, json=body, headers=headers, timeout=TIMEOUT_S, **more)
 
     def batch(self, operation: str, inputs: list[dict[str, Any]], **members: Any) -> requests.Response:
@@ -105,5 +108,5 @@ def serve(folder: Path, contacts: list[dict[str, str]]) -> Iterator[Crm]:
     crm = Crm(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
     with closing(crm.http):
         yield crm
+    # Nobody waits for its end, which takes longer than most tests: it holds nothing that another test needs.
     server.should_exit = True
-    thread.join()

@@ -1,4 +1,4 @@
-"""What every HTTP client here shares: time limits, retries with jitter, `Retry-After`, and errors that say what to do."""
+"""What HTTP clients share: time limits, retries with jitter, `Retry-After`, errors that say what to do."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Protocol, Self
 
 import requests
 import tenacity
@@ -38,6 +38,10 @@ class NotFoundError(ServiceError):
 
 class UnreachableError(ServiceError):
     """No usable answer came, however often it was tried. Whether the service acted on the request is unknown."""
+
+
+class QuotaError(ServiceError):
+    """The service takes no more requests for longer than a call may wait: a day's quota, or a closure."""
 
 
 class UnexpectedAnswerError(ServiceError):
@@ -78,16 +82,36 @@ class Answer:
         return self.headers.get("Content-Type", "no content type").split(";")[0]
 
 
+class Pacer(Protocol):
+    """Decides when a request may go out. Thread-safe."""
+
+    def wait(self) -> None:
+        """Return when the next request may be sent; called before each attempt."""
+
+    def heed(self, answer: Answer) -> float | None:
+        """Learn from an answer and return the seconds to pause before a retry, None for the usual back-off.
+
+        Raises QuotaError when waiting would take too long.
+        """
+
+
 class HttpClient:
     """A session with one service. Thread-safe; `close` it, or use it in a `with` statement."""
 
     def __init__(
-        self, service: str, base_url: str, headers: Mapping[str, str], limits: TimeLimits | None = None, attempts: int = 6
+        self,
+        service: str,
+        base_url: str,
+        headers: Mapping[str, str],
+        limits: TimeLimits | None = None,
+        attempts: int = 6,
+        pacer: Pacer | None = None,
     ) -> None:
         self.service = service
         self.base_url = base_url
         self._limits = limits or TimeLimits()
         self._attempts = attempts
+        self._pacer = pacer
         self._headers = dict(headers)
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
@@ -121,7 +145,7 @@ class HttpClient:
         except requests.RequestException as error:
             raise self._unreachable(method, path, error) from None
 
-    def __enter__(self) -> "HttpClient":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -136,14 +160,17 @@ class HttpClient:
         self, method: str, path: str, params: Mapping[str, str] | None, payload: Any, statuses: frozenset[int]
     ) -> Answer:
         repeatable = statuses != {429}
+        if self._pacer:
+            self._pacer.wait()
         try:
             answer = self._send(method, path, params, payload)
         except requests.RequestException as error:
             if repeatable and _may_pass(error):
                 raise _TryAgainError(error=error) from error
             raise
+        pause = self._pacer.heed(answer) if self._pacer else retry_after(answer)
         if answer.status in statuses:
-            raise _TryAgainError(answer=answer)
+            raise _TryAgainError(answer=answer, pause=pause)
         return answer
 
     def _send(self, method: str, path: str, params: Mapping[str, str] | None, payload: Any) -> Answer:
@@ -187,18 +214,21 @@ class HttpClient:
 
     def _unreachable(self, method: str, path: str, error: BaseException | None) -> UnreachableError:
         return UnreachableError(
-            f"{self.service} gave no usable answer to {method} {self.base_url}{path}: {_short(error)}. Check the network"
-            " and the base URL in the settings; run again when the service is back. Nothing was changed by this step."
-            if method == "GET"
-            else f"{self.service} gave no usable answer to {method} {self.base_url}{path}: {_short(error)}. Check the"
-            " network and the base URL in the settings, and run again."
+            f"{self.service} gave no usable answer to {method} {self.base_url}{path}: {_short(error)}. Check the"
+            " network and the base URL in the settings, and run again when the service is back."
         )
 
 
 class _TryAgainError(Exception):
-    def __init__(self, answer: Answer | None = None, error: requests.RequestException | None = None) -> None:
+    def __init__(
+        self,
+        answer: Answer | None = None,
+        error: requests.RequestException | None = None,
+        pause: float | None = None,
+    ) -> None:
         super().__init__(answer, error)
         self.answer = answer
+        self.pause = pause
         self.error = error
 
 
@@ -207,7 +237,7 @@ _backoff = tenacity.wait_random_exponential(multiplier=0.5, max=_LONGEST_PAUSE)
 
 def _pause(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    asked = retry_after(error.answer) if isinstance(error, _TryAgainError) and error.answer else None
+    asked = error.pause if isinstance(error, _TryAgainError) else None
     pause = _backoff(state)
     return pause if asked is None else min(asked, _LONGEST_PAUSE) + pause / 10
 

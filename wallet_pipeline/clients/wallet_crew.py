@@ -4,12 +4,13 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 from pydantic import SecretStr
 
 from wallet_pipeline.clients.http import (
+    TRANSIENT_STATUSES,
     Answer,
     AuthenticationError,
     HttpClient,
@@ -48,14 +49,14 @@ class WalletCrew:
         self._tenant_id = tenant_id
         self._root = f"/api/{quote(tenant_id, safe='')}"
 
-    def __enter__(self) -> "WalletCrew":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
     def read_passes(self, index: int, size: int) -> PassPage:
-        """Return page `index` (from 0) of all passes, by ascending id. Needs the scope Pass.Read. Raises ServiceError."""
+        """Return page `index` (from 0) of all passes, by ascending id. Needs Pass.Read. Raises ServiceError."""
         answer = self._checked("GET", "/passes", "Pass.Read", params=_page_parameters(index, size))
         if not answer.body.lstrip().startswith(b"["):
             raise UnexpectedAnswerError(
@@ -65,7 +66,7 @@ class WalletCrew:
         return PassPage(index, answer.body, _total(answer), _server_time(answer))
 
     def count_passes(self, wallet: str) -> int:
-        """Return the service's own number of passes installed in `wallet` (`apple` or `google`). Raises ServiceError."""
+        """Return the service's own number of passes installed in `wallet`, apple or google. Raises ServiceError."""
         params = _page_parameters(0, 1) | {
             "filter[0].field": "installationStatus",
             "filter[0].operator": "contains",
@@ -78,12 +79,19 @@ class WalletCrew:
 
     def query_insights(self, kql: str) -> list[list[Any]]:
         """Return the rows of a KQL query, by position. Needs Insights.Read. Raises QueryTimeoutError, ServiceError."""
-        answer = self._checked("POST", "/insights/query", "Insights.Read", payload={"query": kql})
+        answer = self._checked(
+            "POST",
+            "/insights/query",
+            "Insights.Read",
+            payload={"query": kql},
+            transient=TRANSIENT_STATUSES - _TIMED_OUT,
+        )
         rows = answer.json(_SERVICE)
         rows = rows.get("rows") if isinstance(rows, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
             raise UnexpectedAnswerError(
-                f"{_SERVICE} answered an Insights query without `rows`. The API may have changed: compare with its reference."
+                f"{_SERVICE} answered an Insights query without `rows`. The API may have changed: compare with its"
+                " reference."
             )
         return rows
 

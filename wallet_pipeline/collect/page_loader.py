@@ -37,9 +37,7 @@ class PageLoader:
         path = f"/wallet_pipeline/{uuid.uuid4().hex}.json"
         self._memory.pipe(path, body)
         try:
-            self._con.execute(
-                f"CREATE OR REPLACE TEMP TABLE page AS {self._query}", {"file": f"memory://{path}"}
-            )
+            self._con.execute(f"CREATE OR REPLACE TEMP TABLE page AS {self._query}", {"file": f"memory://{path}"})
         except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
             # The library's message quotes whole passes, secrets too: only the kind of mismatch is passed on.
             raise SnapshotError(_misshapen(index, error)) from None
@@ -64,7 +62,8 @@ class PageLoader:
                 " taken over; ask the vendor's support what these passes are."
             )
         unreadable = self._con.execute(
-            "SELECT pass_id || ' (' || array_to_string(unreadable, ', ') || ')' FROM page WHERE len(unreadable) > 0 ORDER BY 1"
+            "SELECT pass_id || ' (' || array_to_string(unreadable, ', ') || ')' FROM page"
+            " WHERE len(unreadable) > 0 ORDER BY 1"
         ).fetchall()
         if unreadable:
             named = ", ".join(name for (name,) in unreadable[:_NAMED_PASSES])
@@ -106,6 +105,6 @@ def _misshapen(index: int, error: duckdb.Error) -> str:
     mismatch = re.search(r"Expected (\w+), but got (\w+)", str(error))
     found = f": {mismatch[1]} was expected, {mismatch[2]} came" if mismatch else ""
     return (
-        f"Page {index} of the passes has another shape than documented (a list of passes, whose `providers` maps a wallet"
-        f" to a date){found}. Nothing was taken over; the API may have changed: compare with its reference."
+        f"Page {index} of the passes has another shape than documented (a list of passes, whose `providers` maps a"
+        f" wallet to a date){found}. Nothing was taken over; the API may have changed: compare with its reference."
     )

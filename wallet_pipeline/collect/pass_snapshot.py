@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
-from typing import Protocol
 
 import duckdb
 
+from wallet_pipeline.clients.wallet_crew import PassPage, WalletCrew
 from wallet_pipeline.collect.page_loader import PageLoader, SnapshotError, open_staging
 from wallet_pipeline.warehouse.connection import transaction
 
@@ -24,22 +24,6 @@ _READINGS = 3
 _CLOCK_TOLERANCE = timedelta(minutes=5)
 _SECONDS_BETWEEN_REPORTS = 5.0
 _HELD_FILES_KEPT = 3
-
-
-class Page(Protocol):
-    """A page of passes as the client gives it."""
-
-    index: int
-    body: bytes
-    total: int | None
-    server_time: datetime | None
-
-
-class PassList(Protocol):
-    """The client's view of all passes, by ascending id."""
-
-    def read_passes(self, index: int, size: int) -> Page:
-        """Return page `index`, from 0, of at most `size` passes."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +51,7 @@ class _Reading:
 
     started_at: datetime
     clock: str
+    our_start: datetime
     pages: int = 0
     passes: int = 0
     highest_total: int = 0
@@ -79,7 +64,7 @@ def snapshot_id(started_at: datetime, suffix: str) -> str:
 
 def take_snapshot(
     open_warehouse: OpenWarehouse,
-    pass_list: PassList,
+    client: WalletCrew,
     staging_dir: Path,
     *,
     page_size: int,
@@ -96,7 +81,7 @@ def take_snapshot(
     staged = staging_dir / f"reading-{secrets.token_hex(8)}.duckdb"
     try:
         with open_staging(staged) as loader:
-            reading, attempts, distinct = _read_until_it_stands_still(pass_list, loader, page_size, concurrency, clock)
+            reading, attempts, distinct = _read_until_it_stands_still(client, loader, page_size, concurrency, clock)
         with open_warehouse() as con, _attached(con, staged):
             snapshot = _judge(con, reading, attempts, distinct, min_share, clock())
             with transaction(con):
@@ -114,17 +99,22 @@ def approve_snapshot(open_warehouse: OpenWarehouse, staging_dir: Path, held_id: 
     """Make a held snapshot evidence after all. Raises SnapshotError when there is none of that id."""
     staged = _held_file(staging_dir, held_id)
     with open_warehouse() as con:
-        row = con.execute("SELECT * FROM raw.snapshots WHERE snapshot_id = ? AND verdict = 'held'", [held_id]).fetchone()
+        row = con.execute(
+            "SELECT * FROM raw.snapshots WHERE snapshot_id = ? AND verdict = 'held'", [held_id]
+        ).fetchone()
         if row is None or not staged.exists():
-            held = con.execute("SELECT snapshot_id FROM raw.snapshots WHERE verdict = 'held' ORDER BY 1 DESC LIMIT 3").fetchall()
+            held = con.execute(
+                "SELECT snapshot_id FROM raw.snapshots WHERE verdict = 'held' ORDER BY 1 DESC LIMIT 3"
+            ).fetchall()
             known = ", ".join(name for (name,) in held) or "none"
             raise SnapshotError(
-                f"There is no held snapshot {held_id!r} to approve (the last held ones: {known}). Run without an approval"
-                " to take a new one."
+                f"There is no held snapshot {held_id!r} to approve (the last held ones: {known}). Run without an"
+                " approval to take a new one."
             )
         with _attached(con, staged), transaction(con):
             con.execute(
-                "UPDATE raw.snapshots SET verdict = 'accepted', reason = 'approved; it was held: ' || reason WHERE snapshot_id = ?",
+                "UPDATE raw.snapshots SET verdict = 'accepted', reason = 'approved; it was held: ' || reason"
+                " WHERE snapshot_id = ?",
                 [held_id],
             )
             _merge(con, held_id)
@@ -143,12 +133,12 @@ def merge_staged(con: duckdb.DuckDBPyConnection, staged: Path, snapshot: Snapsho
 
 
 def _read_until_it_stands_still(
-    pass_list: PassList, loader: PageLoader, page_size: int, concurrency: int, clock: Callable[[], datetime]
+    client: WalletCrew, loader: PageLoader, page_size: int, concurrency: int, clock: Callable[[], datetime]
 ) -> tuple[_Reading, int, int]:
     """Read the list again, a bounded number of times, while passes slip through because it moves."""
     for attempt in range(1, _READINGS + 1):
         loader.clear()
-        reading = _read_all(pass_list, loader, page_size, concurrency, clock)
+        reading = _read_all(client, loader, page_size, concurrency, clock)
         distinct = loader.distinct_passes()
         if distinct >= reading.highest_total:
             break
@@ -160,25 +150,25 @@ def _read_until_it_stands_still(
 
 
 def _read_all(
-    pass_list: PassList, loader: PageLoader, page_size: int, concurrency: int, clock: Callable[[], datetime]
+    client: WalletCrew, loader: PageLoader, page_size: int, concurrency: int, clock: Callable[[], datetime]
 ) -> _Reading:
     our_start = clock()
-    first = pass_list.read_passes(0, page_size)
+    first = client.read_passes(0, page_size)
     if first.total is None:
         raise SnapshotError(
             "The Wallet Crew did not say how many passes there are (header x-pagination-total), so nobody can tell"
             " whether the list is complete. Nothing was taken over; if a proxy stands between, let the header through."
         )
-    reading = _Reading(*_start_of(first, our_start))
+    reading = _Reading(*_start_of(first, our_start), our_start)
     progress = _Progress()
     size = _take(reading, loader, first, progress)
     if 0 < size < first.total or size == page_size:
-        _read_planned(pass_list, loader, reading, size, concurrency, progress)
-        _read_beyond(pass_list, loader, reading, size, progress)
+        _read_planned(client, loader, reading, size, concurrency, progress)
+        _read_beyond(client, loader, reading, size, progress)
     return reading
 
 
-def _start_of(first: Page, our_start: datetime) -> tuple[datetime, str]:
+def _start_of(first: PassPage, our_start: datetime) -> tuple[datetime, str]:
     server = first.server_time
     if server is not None and abs(server - our_start) <= _CLOCK_TOLERANCE:
         return server, "server"
@@ -186,7 +176,7 @@ def _start_of(first: Page, our_start: datetime) -> tuple[datetime, str]:
     return our_start, "own"
 
 
-def _take(reading: _Reading, loader: PageLoader, page: Page, progress: "_Progress") -> int:
+def _take(reading: _Reading, loader: PageLoader, page: PassPage, progress: "_Progress") -> int:
     count = loader.load(page.index, page.body)
     reading.pages += 1
     reading.passes += count
@@ -196,7 +186,7 @@ def _take(reading: _Reading, loader: PageLoader, page: Page, progress: "_Progres
 
 
 def _read_planned(
-    pass_list: PassList, loader: PageLoader, reading: _Reading, size: int, concurrency: int, progress: "_Progress"
+    client: WalletCrew, loader: PageLoader, reading: _Reading, size: int, concurrency: int, progress: "_Progress"
 ) -> None:
     """Read the pages that the total announces, `concurrency` at a time; a total that grows announces more."""
 
@@ -208,11 +198,11 @@ def _read_planned(
 
     with ThreadPoolExecutor(concurrency) as pool:
         todo = indexes()
-        running: set[Future[Page]] = set()
+        running: set[Future[PassPage]] = set()
         try:
             while True:
                 while len(running) < concurrency and (index := next(todo, None)) is not None:
-                    running.add(pool.submit(pass_list.read_passes, index, size))
+                    running.add(pool.submit(client.read_passes, index, size))
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -222,14 +212,12 @@ def _read_planned(
             pool.shutdown(cancel_futures=True)
 
 
-def _read_beyond(
-    pass_list: PassList, loader: PageLoader, reading: _Reading, size: int, progress: "_Progress"
-) -> None:
+def _read_beyond(client: WalletCrew, loader: PageLoader, reading: _Reading, size: int, progress: "_Progress") -> None:
     """Read on past the announced total while pages are full and bring new passes: the total may be too low."""
     known = loader.distinct_passes()
     index = reading.pages
     while reading.passes >= index * size:
-        _take(reading, loader, pass_list.read_passes(index, size), progress)
+        _take(reading, loader, client.read_passes(index, size), progress)
         index += 1
         before, known = known, loader.distinct_passes()
         if known == before:
@@ -272,7 +260,8 @@ def _judge(
     ).fetchone()
     undated, other_wallets = row or (0, 0)
     return Snapshot(
-        snapshot_id=snapshot_id(reading.started_at, secrets.token_hex(4)),
+        # The Date header knows seconds only: our own clock orders the snapshots of one second.
+        snapshot_id=snapshot_id(reading.started_at, f"{reading.our_start.timestamp() * 1_000_000:016.0f}"),
         started_at=reading.started_at,
         finished_at=now,
         complete=complete,
@@ -307,7 +296,8 @@ def _reason_to_hold(
 def _book(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
     con.execute(
         "INSERT INTO raw.snapshots BY NAME SELECT $snapshot_id AS snapshot_id, $started_at AS started_at,"
-        " $finished_at AS finished_at, $complete AS complete, $verdict AS verdict, $reason AS reason, $passes AS passes,"
+        " $finished_at AS finished_at, $complete AS complete, $verdict AS verdict, $reason AS reason,"
+        " $passes AS passes,"
         " $highest_total AS highest_total, $pages AS pages, $attempts AS attempts, $clock AS clock,"
         " $undated AS undated, $other_wallets AS other_wallets",
         vars(snapshot) | {"started_at": _naive(snapshot.started_at), "finished_at": _naive(snapshot.finished_at)},
@@ -315,7 +305,7 @@ def _book(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
 
 
 def _booked(con: duckdb.DuckDBPyConnection, snapshot_id: str) -> Snapshot:
-    columns = [column for column in Snapshot.__dataclass_fields__]
+    columns = list(Snapshot.__dataclass_fields__)
     row = con.execute(f"SELECT {', '.join(columns)} FROM raw.snapshots WHERE snapshot_id = ?", [snapshot_id]).fetchone()
     values = dict(zip(columns, row or (), strict=True))
     for column in ("started_at", "finished_at"):
@@ -353,7 +343,9 @@ def _merge_runs(
     con.execute(f"CREATE OR REPLACE TEMP TABLE cut AS SELECT * FROM spanning r ANTI JOIN staged s ON {same}")
     if after:
         con.execute(f"INSERT INTO raw.{table} SELECT {columns}, $after, last_snapshot FROM cut", {"after": after})
-    con.execute(f"UPDATE raw.{table} SET last_snapshot = $before WHERE rowid IN (SELECT run FROM cut)", {"before": before})
+    con.execute(
+        f"UPDATE raw.{table} SET last_snapshot = $before WHERE rowid IN (SELECT run FROM cut)", {"before": before}
+    )
     con.execute(
         f"INSERT INTO raw.{table} SELECT {columns}, $id, if($after IS NULL, NULL, $id) FROM staged s"
         f" ANTI JOIN spanning r ON {same}",

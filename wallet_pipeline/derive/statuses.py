@@ -46,7 +46,9 @@ def derive_customers(con: duckdb.DuckDBPyConnection, rules: StatusRules, now: da
             con.execute(f"DELETE FROM wallet.{table}")
             con.execute(f"INSERT INTO wallet.{table} BY NAME {query(table)}")
         _keep_versions(con, now)
-    _drop_temporary(con, "identifier_values", "pass_identities", "evidence_events", "pass_resolutions", "identifier_order")
+    _drop_temporary(
+        con, "identifier_values", "pass_identities", "evidence_events", "pass_resolutions", "identifier_order"
+    )
     con.execute("CHECKPOINT")
 
 
@@ -93,4 +95,6 @@ def _drop_temporary(con: duckdb.DuckDBPyConnection, *names: str) -> None:
 def _keep_versions(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
     moment = now.astimezone(UTC).replace(tzinfo=None)
     con.execute(query("close_replaced_versions"), {"now": moment})
-    con.execute(f"INSERT INTO wallet.customer_status_changes BY NAME {query('customer_status_changes')}", {"now": moment})
+    con.execute(
+        f"INSERT INTO wallet.customer_status_changes BY NAME {query('customer_status_changes')}", {"now": moment}
+    )

@@ -23,6 +23,7 @@ from wallet_pipeline.sandbox.faults import Faults
 HOST = "127.0.0.1"
 _BIGGEST_SEED = 2**63 - 1
 _BAD_START = 2
+_INTERRUPTED = 130
 
 
 class StartError(Exception):
@@ -61,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StartError as error:
         print(f"sandbox: {error}", file=sys.stderr)  # noqa: T201
         return _BAD_START
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     return 0
 
 
@@ -102,6 +105,8 @@ def _open_world(folder: Path, seed: int, passes: int) -> world.World:
         folder.mkdir(parents=True, exist_ok=True)
         if not file.exists():
             _create_world(folder, file, seed, passes)
+        if not _crm_file(folder).exists():
+            raise StartError(f"{folder} has lost its {_crm_file(folder).name}; delete the folder, or use another one")
         shown = world.World(file)
     except (OSError, duckdb.Error) as error:
         raise StartError(f"the folder {folder} cannot be used: {error}") from error

@@ -215,7 +215,7 @@ class MovingList:
 
     def start(self, reads: int, every: int) -> None:
         """Move the list after each `every`-th of the next `reads` pages."""
-        self._reads_left, self._every = reads, every
+        self._reads_left, self._every, self._moves = reads, every, 0
 
     def page_was_read(self, query: Query, size: int) -> None:
         """Move the list if it is time: by turns a pass comes at the front, and one of the first page goes."""

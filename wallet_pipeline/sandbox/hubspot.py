@@ -1,5 +1,7 @@
 """Stand-in of the HubSpot API 2026-09, contacts and their properties: the application and its routes."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -30,7 +32,14 @@ def create_app(state_file: Path, faults: Faults) -> Starlette:
     records = Records(store, settings)
     edits = EditsBeforeRead(store, records)
     gate = Gate(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        with closing(store):
+            yield
+
     return Starlette(
+        lifespan=lifespan,
         routes=[
             *faults.routes(),
             *Controls(store, settings, records, edits).routes(),

@@ -129,6 +129,7 @@ class Batches:
         keys = self._check_keyed(rows, "update", ())
 
         def apply(row: _KeyedRow) -> dict[str, Any] | None:
+            self._records.check_refusal(row.id, row.properties)
             key = keys[row.id_property]
             contact = self._store.contacts.find_by(key, row.id)
             if contact is None:
@@ -150,6 +151,7 @@ class Batches:
         keys = self._check_keyed(rows, "upsert", ("email",))
 
         def apply(row: _KeyedRow) -> dict[str, Any]:
+            self._records.check_refusal(row.id, row.properties)
             key = keys[row.id_property]
             contact = self._store.contacts.find_by(key, row.id)
             if contact:

@@ -12,6 +12,8 @@ from wallet_pipeline.sandbox.hubspot_values import ValueRefusedError, iso, norma
 
 ALWAYS_SHOWN = ("createdate", "hs_object_id", "lastmodifieddate")
 SHOWN_UNASKED = ("email", "firstname", "lastname")
+# The vendor does not say what the answer for a rule of the account looks like.
+_RULE = "PROPERTY_VALIDATION_RULE"
 _ONE_OF = ("email", "firstname", "lastname")
 
 
@@ -35,6 +37,11 @@ class Records:
         checked = self.check(values)
         self._check_keys(contact, checked)
         return self._store.contacts.update(contact, checked, source, note_equal=self._settings.equal_write_history)
+
+    def check_refusal(self, given_id: str, values: Iterable[str]) -> None:
+        """Raise a 400 when the settings say that writes to this id break a rule of the account."""
+        if given_id in self._settings.refuse_ids:
+            raise invalid_values([problem(name, _RULE, f'The value of "{name}" breaks a rule') for name in values])
 
     def check(self, values: Mapping[str, str]) -> dict[str, str]:
         """Return the values as they are kept, or raise one 400 that lists all that is wrong."""
@@ -88,7 +95,7 @@ class Records:
             raise ValueRefusedError("READ_ONLY_VALUE", f'"{name}" is a read only property; its value cannot be set')
         rule = self._settings.validation_rules.get(name)
         if rule is not None and not re.fullmatch(rule, value):
-            raise ValueRefusedError("PROPERTY_VALIDATION_RULE", f'The value of "{name}" breaks a rule of this account')
+            raise ValueRefusedError(_RULE, f'The value of "{name}" breaks a rule of this account')
         return normalise(definition, value) if value else ""
 
     def _check_keys(self, contact: Contact | None, changes: Mapping[str, str]) -> None:

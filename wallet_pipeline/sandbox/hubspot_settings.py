@@ -31,6 +31,9 @@ class Settings(BaseModel):
         default="once", description="the same id twice in one batch read"
     )
     omit_result_ids: list[str] = Field(default=[], description="record ids that are left out of batch results")
+    refuse_ids: list[str] = Field(
+        default=[], description="ids, as inputs name them, whose writes break a rule of the account"
+    )
     write_results: Literal["written", "empty"] = Field(
         default="written", description="properties in the results of a write"
     )

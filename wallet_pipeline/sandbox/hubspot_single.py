@@ -54,6 +54,7 @@ class Singles:
     def change(self, call: Call) -> Reply:
         """Answer PATCH /{id}."""
         values = _CHANGE.read(call, self._settings).properties
+        self._records.check_refusal(call.path["id"], values)
         contact = self._find(call)
         by_id = call.query.get("idProperty") in (None, "hs_object_id")
         if by_id and contact.id != call.path["id"] and self._settings.merged_update == "dropped":

@@ -5,12 +5,15 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import duckdb
 import duckdb_kql
+from duckdb_kql import engine, ir, translate
+from duckdb_kql.lower import lower
 
 _WINDOW_SECONDS = 60.0
 
@@ -23,11 +26,32 @@ def run(connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str,
     """Return the rows of a KQL query, as JSON values."""
     try:
         relation = duckdb_kql.kql(connection, query, parameters=parameters or None, allow_write=False)
+        _refuse_dynamic_keys(connection, query)
         kinds = [str(kind) for kind in relation.types]
         rows = relation.fetchall()
     except (duckdb_kql.KqlError, duckdb.Error) as error:
         raise QueryError(str(error)) from error
     return [[_json_value(value, kind) for value, kind in zip(row, kinds, strict=True)] for row in rows]
+
+
+def _refuse_dynamic_keys(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Raise QueryError where the query groups by a dynamic value: Kusto refuses that, duckdb-kql does not."""
+    lowered = lower(query)
+    for place, operator in enumerate(lowered.operators):
+        keys = _group_keys(operator)
+        if not keys or lowered.parameters:
+            continue
+        up_to_keys = replace(lowered, operators=[*lowered.operators[:place], ir.Project(keys)])
+        shown = connection.sql(translate.to_sql(up_to_keys, engine.schema(connection)))
+        for name, kind in zip(shown.columns, shown.types, strict=True):
+            if str(kind) == "JSON":
+                raise QueryError(f"Group key '{name}' is of a 'dynamic' type. Please use an explicit cast.")
+
+
+def _group_keys(operator: ir.Operator) -> tuple[ir.NamedExpr, ...]:
+    if isinstance(operator, ir.Summarize):
+        return operator.by
+    return operator.expressions if isinstance(operator, ir.Distinct) else ()
 
 
 class CallLimit:

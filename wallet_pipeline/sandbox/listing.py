@@ -50,7 +50,7 @@ class Query:
         """Return the SELECT of the row ids."""
         where = " AND ".join(sql for sql, _ in self.filters) or "true"
         order = ", ".join([*(sql for sql, _ in self.orders), "id"])
-        return f"SELECT rowid FROM world.passes WHERE {where} ORDER BY {order}"
+        return f"SELECT rowid FROM backstage.passes WHERE {where} ORDER BY {order}"
 
     def values(self) -> list[str]:
         """Return the bound values in the order of the SQL."""
@@ -101,7 +101,9 @@ class Listing:
     def id_at(self, query: Query, place: int) -> str:
         """Return the id of the pass at a place of the list."""
         row = int(self._rows(query)[place])
-        ((pass_id,),) = self._world.connection.execute("SELECT id FROM world.passes WHERE rowid = ?", [row]).fetchall()
+        ((pass_id,),) = self._world.connection.execute(
+            "SELECT id FROM backstage.passes WHERE rowid = ?", [row]
+        ).fetchall()
         return str(pass_id)
 
     def _rows(self, query: Query) -> NDArray[np.int64]:
@@ -120,7 +122,7 @@ class Listing:
         condition = f"rowid BETWEEN {first} AND {last}"
         if last - first > _RANGE_WASTE * len(rows):
             condition = f"rowid IN ({','.join(map(str, rows))})"
-        found = self._world.connection.execute(f"SELECT rowid, body FROM world.passes WHERE {condition}")
+        found = self._world.connection.execute(f"SELECT rowid, body FROM backstage.passes WHERE {condition}")
         bodies: dict[int, str] = dict(found.fetchall())
         return [bodies[row] for row in rows.tolist()]
 

@@ -103,7 +103,8 @@ class _WalletCrew:
             return problem(429, "Too many queries in this minute.", headers={"Retry-After": str(wait)})
         query, parameters = _insights_query(await request.body())
         try:
-            rows = await run_in_threadpool(insights.run, self.world.connection.cursor(), query, parameters)
+            with self.world.connection.cursor() as cursor:
+                rows = await run_in_threadpool(insights.run, cursor, query, parameters)
         except insights.QueryError as error:
             return problem(400, str(error))
         return JSONResponse({"rows": rows})
@@ -112,8 +113,8 @@ class _WalletCrew:
         return JSONResponse(self.settings.model_dump())
 
     async def _change_settings(self, request: Request) -> Response:
-        changed = {**self.settings.model_dump(), **await request.json()}
-        self.settings = Settings.model_validate(changed)
+        asked = Settings.model_validate(await request.json())
+        self.settings = self.settings.model_copy(update=asked.model_dump(exclude_unset=True))
         return JSONResponse(self.settings.model_dump())
 
     async def _advance(self, request: Request) -> Response:

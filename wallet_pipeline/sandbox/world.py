@@ -1,6 +1,6 @@
 """The world that the stand-ins show: customers, their passes and the events behind them, in one DuckDB file.
 
-The tables of the vendor's Insights stand in the schema `main`, those that nobody may query in the schema `world`.
+The tables of the vendor's Insights stand in the schema `main`, those that nobody may query in the schema `backstage`.
 """
 
 import json
@@ -94,7 +94,7 @@ class World:
         self.connection = duckdb.connect(file)
         self.connection.execute("SET TimeZone = 'UTC'")
         self.version = 0
-        self.seed, self.passes = self._row("SELECT seed, passes FROM world.state")
+        self.seed, self.passes = self._row("SELECT seed, passes FROM backstage.state")
 
     def close(self) -> None:
         """Write everything to the file and let go of it."""
@@ -119,7 +119,7 @@ class World:
 
     def delete_passes(self, pass_ids: Iterable[str]) -> int:
         """Take passes off the list and return how many were on it."""
-        (deleted,) = self._row("DELETE FROM world.passes WHERE list_contains(?, id)", [list(pass_ids)])
+        (deleted,) = self._row("DELETE FROM backstage.passes WHERE list_contains(?, id)", [list(pass_ids)])
         self.version += 1
         return int(deleted)
 
@@ -137,10 +137,10 @@ class World:
 
     def next_change(self, moments: int) -> tuple[int, int]:
         """Count a change to come; return its number, and the time in microseconds from which as many are unused."""
-        (last,) = self._row("SELECT last_change FROM world.state")
+        (last,) = self._row("SELECT last_change FROM backstage.state")
         first = max(micros(datetime.now(UTC)) - moments, last + 1)
         number, _ = self._row(
-            "UPDATE world.state SET changes = changes + 1, last_change = ? RETURNING changes, last_change",
+            "UPDATE backstage.state SET changes = changes + 1, last_change = ? RETURNING changes, last_change",
             [first + moments],
         )
         return number, first

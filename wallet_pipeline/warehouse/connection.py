@@ -84,4 +84,6 @@ def _open(file: Path, deadline: float) -> duckdb.DuckDBPyConnection:
 
 def _cannot_open(file: Path, error: Exception) -> str:
     reason = str(error).splitlines()[0]
-    return f"The warehouse {file} cannot be opened: {reason}. Check the folder's rights, the free disk space and the file."
+    return (
+        f"The warehouse {file} cannot be opened: {reason}. Check the folder's rights, the free disk space and the file."
+    )

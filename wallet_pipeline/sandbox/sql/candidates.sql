@@ -13,7 +13,7 @@ FROM (
         unnest(['apple', 'google']) AS wallet,
         unnest([apple_devices, google_devices]) AS devices,
         hash(seed, changes, $kind, id, wallet) AS draw
-    FROM world.passes, world.state
+    FROM backstage.passes, backstage.state
     WHERE clean AND touched_at < $at::TIMESTAMP AND NOT list_contains($taken, customer_id)
 )
 WHERE CASE $kind

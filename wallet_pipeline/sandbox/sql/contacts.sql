@@ -11,8 +11,8 @@ SELECT
         WHEN 'linked' THEN customer_id
         WHEN 'conflict' THEN 'X-' || number
     END AS customer_id
-FROM (SELECT *, replace(email, 'bücher', 'xn--bcher-kva') AS address FROM world.customers)
+FROM (SELECT *, replace(email, 'bücher', 'xn--bcher-kva') AS address FROM backstage.customers)
 WHERE contact <> 'none'
 UNION ALL
 SELECT 'visitor' || n || '@example.net', 'Visitor', n::VARCHAR, NULL
-FROM (SELECT passes // 20 AS visitors FROM world.state), range(visitors) AS numbers (n)
+FROM (SELECT passes // 20 AS visitors FROM backstage.state), range(visitors) AS numbers (n)

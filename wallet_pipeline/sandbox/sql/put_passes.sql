@@ -1,6 +1,6 @@
 -- Lists passes, or lists them anew under the ids they have. What the Pass API sorts and filters by is read from the body,
 -- leniently: a test may put a body of any shape.
-MERGE INTO world.passes AS listed
+MERGE INTO backstage.passes AS listed
 USING (
     SELECT
         id,

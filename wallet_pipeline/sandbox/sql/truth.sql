@@ -4,6 +4,6 @@ SELECT
     strftime(apple_at, '%Y-%m-%dT%H:%M:%S.%fZ') AS apple_at,
     strftime(google_at, '%Y-%m-%dT%H:%M:%S.%fZ') AS google_at,
     identifiers::VARCHAR AS identifiers
-FROM world.passes
+FROM backstage.passes
 WHERE $pass_id IS NULL OR id = $pass_id
 ORDER BY id

@@ -2,10 +2,10 @@
 -- Everything follows from three variables, so equal values give equal rows: seed, passes, and history_end (microseconds,
 -- UTC); deleted_passes follows from passes, tenant is a constant. Chance is a hash of seed, a label and a number. Times are microseconds since 1970 until the last step.
 
-CREATE SCHEMA world;
+CREATE SCHEMA backstage;
 
 -- One row: what the world was made of, how many times it was changed, and the time of the last change.
-CREATE TABLE world.state AS
+CREATE TABLE backstage.state AS
 SELECT
     getvariable('seed') AS seed,
     getvariable('passes') AS passes,
@@ -57,7 +57,7 @@ SELECT
 FROM drawn_customers
 QUALIFY first_pass < getvariable('passes') + getvariable('deleted_passes');
 
-CREATE TABLE world.customers AS
+CREATE TABLE backstage.customers AS
 SELECT
     customer,
     mess,
@@ -108,7 +108,7 @@ SELECT
         - (dice('created', n) ** 1.3 * (90 * 86400 - 180))::BIGINT * 1000000
         - (hash(getvariable('seed'), 'micros', n) % 1000000)::BIGINT AS created,
     dice('wallets', n) AS wallet_share
-FROM world.customers, unnest(range(passes)) AS places (place)
+FROM backstage.customers, unnest(range(passes)) AS places (place)
 WHERE first_pass + place < getvariable('passes') + getvariable('deleted_passes');
 
 -- One row a pass and wallet with any history. The script is what happened: see the steps below.
@@ -238,7 +238,7 @@ SELECT
     customer_id
 FROM (
     SELECT *, lag(email) OVER (ORDER BY customer) AS lent_email
-    FROM world.customers
+    FROM backstage.customers
 )
 JOIN drawn_passes USING (customer);
 
@@ -280,7 +280,7 @@ CREATE TEMP MACRO provider(name, micros, digits, n) AS CASE
 END;
 
 -- One row a listed pass, in the order of the ids; the body is the JSON that the Pass API shows.
-CREATE TABLE world.passes AS
+CREATE TABLE backstage.passes AS
 SELECT
     id,
     '{"id":"' || id || '","secret":"' || secret

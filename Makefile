@@ -1,0 +1,33 @@
+# Works with make, git and Python 3.11 or newer; everything else is installed into .venv by the first target that needs it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test dev lint bench clean
+demo: $(VENV)/installed
+	$(BIN)/wallet-pipeline demo
+
+test: lint
+	$(BIN)/python -m pytest -n auto
+
+dev: $(VENV)/installed
+	$(BIN)/wallet-pipeline dev
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed
+	$(BIN)/python -m bench.snapshot
+
+clean:
+	rm -rf $(VENV) .dagster data/demo sandbox-state
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "wallet_pipeline needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[sandbox,dev]'
+	@touch $@

@@ -1,0 +1,98 @@
+"""The command `wallet-pipeline`: prints, asks, exits."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import click
+from pydantic import ValidationError
+
+from wallet_pipeline.demo import DemoError, run_demo, sandbox
+from wallet_pipeline.headless import dagster_environment, run_approved_plan, run_daily, run_insights
+from wallet_pipeline.settings import Settings
+
+_DAYS_READ_AGAIN = 3
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="wallet-pipeline")
+def main() -> None:
+    """Wallet status of every customer, from The Wallet Crew into the CRM, verified."""
+
+
+@main.command()
+def demo() -> None:
+    """Start the sandbox and run the pipeline three times on it."""
+    try:
+        run_demo(_checkout(), click.echo)
+    except DemoError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@main.command("sandbox", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def start_sandbox(options: tuple[str, ...]) -> None:
+    """Start the local stand-ins of The Wallet Crew and HubSpot; `sandbox --help` lists the options."""
+    os.execv(sys.executable, [sys.executable, "-m", "wallet_pipeline.sandbox", *options])  # noqa: S606
+
+
+@main.command()
+def dev() -> None:
+    """Open Dagster's UI on the sandbox; stop it with Ctrl+C."""
+    with sandbox(_checkout(), fresh=False) as box:
+        workspace = str(_checkout() / "workspace.yaml")
+        command = [sys.executable, "-m", "dagster", "dev", "-w", workspace]
+        sys.exit(subprocess.run(command, env=box.env, cwd=box.home, check=False).returncode)  # noqa: S603
+
+
+@main.command()
+@click.option(
+    "--since", type=click.DateTime(["%Y-%m-%d"]), help="Read Insights from this UTC day on (else the last 3 days)."
+)
+@click.option("--approve-snapshot", metavar="ID", default="", help="Take over a snapshot that stopped an earlier run.")
+@click.option(
+    "--approve-plan", metavar="HASH", default="", help="Write a plan that stopped an earlier run, if it still holds."
+)
+def run(since: datetime | None, approve_snapshot: str, approve_plan: str) -> None:
+    """Run the daily job now, through Dagster."""
+    if approve_plan and (approve_snapshot or since):
+        raise click.UsageError("--approve-plan stands alone: it writes the plan as it is, without reading anew.")
+    env = dagster_environment(_checkout())
+    if approve_plan:
+        sys.exit(not run_approved_plan(env, approve_plan))
+    today = datetime.now(UTC).date()
+    first = since.date() if since else today - timedelta(days=_DAYS_READ_AGAIN - 1)
+    insights = run_insights(_not_before(_settings().insights_first_day, first), today, env)
+    daily = run_daily(env, approve_snapshot)
+    sys.exit(not (insights and daily))
+
+
+def _not_before(earliest: date, first: date) -> date:
+    if first < earliest:
+        raise click.UsageError(
+            f"--since {first} lies before INSIGHTS_FIRST_DAY ({earliest}). Set it to an earlier day."
+        )
+    if first > datetime.now(UTC).date():
+        raise click.UsageError(f"--since {first} lies in the future.")
+    return first
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"{str(e['loc'][0]).upper() if e['loc'] else 'settings'}: {e['msg']}" for e in error.errors())
+        raise click.ClickException(f"Settings that cannot be used: {wrong}. Correct them in .env.") from None
+
+
+def _checkout() -> Path:
+    """Return the folder of the project: the one with dagster.yaml, which must be the current one."""
+    if not Path("dagster.yaml").exists():
+        raise click.ClickException("Run this in the folder of the project, where dagster.yaml lies.")
+    return Path.cwd()
+
+
+if __name__ == "__main__":
+    main()

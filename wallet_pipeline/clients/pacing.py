@@ -1,0 +1,113 @@
+"""Pacing by HubSpot's rate-limit headers: spread over the window, with a share left to the account's other apps."""
+
+import json
+import random
+import threading
+import time
+from collections import deque
+
+from wallet_pipeline.clients.http import Answer, QuotaError, retry_after
+
+# What the smallest account may send, assumed until an answer says otherwise.
+_ASSUMED_MAX, _ASSUMED_WINDOW = 100, 10.0
+_LOCKED, _TOO_MANY, _MOVING = 423, 429, 477
+_LOCK_LASTS = 2.0
+
+
+class HubSpotPacer:
+    """Lets no more than the limit less the reserve out in any window. Thread-safe; one per access token."""
+
+    def __init__(self, reserve: float = 0.1) -> None:
+        self._reserve = reserve
+        self._lock = threading.Lock()
+        self._sent: deque[float] = deque()
+        self._max, self._window = _ASSUMED_MAX, _ASSUMED_WINDOW
+        self._foreign, self._foreign_until = 0, 0.0
+        self._closed_until = 0.0
+        self._requests = 0
+
+    @property
+    def requests(self) -> int:
+        """Number of requests let out so far, retries included."""
+        return self._requests
+
+    def wait(self) -> None:
+        """Return when the next request may be sent."""
+        while (pause := self._take_slot()) > 0:
+            time.sleep(pause)
+
+    def heed(self, answer: Answer) -> float | None:
+        """Learn the limits from an answer; return the seconds to pause before a retry. Raises QuotaError."""
+        with self._lock:
+            self._learn(answer)
+        if answer.status == _LOCKED:
+            return max(_LOCK_LASTS, retry_after(answer) or 0.0)
+        if answer.status == _MOVING:
+            raise QuotaError(
+                "HubSpot is moving this account to another data centre (477) and asks to come back in"
+                f" {retry_after(answer) or 0:.0f} s. What is not yet sent stays planned: run again then."
+            )
+        if answer.status == _TOO_MANY:
+            return self._close(answer)
+        return retry_after(answer)
+
+    def _take_slot(self) -> float:
+        """Count a request when one may go out now and return 0, or return the seconds to wait before asking again."""
+        with self._lock:
+            now = time.monotonic()
+            while self._sent and self._sent[0] <= now - self._window:
+                self._sent.popleft()
+            pause = self._due(now) - now
+            if pause <= 0:
+                self._sent.append(now)
+                self._requests += 1
+            return pause
+
+    def _due(self, now: float) -> float:
+        """Return when the next request may go out: the first half of the budget at once, the rest evenly spread."""
+        foreign = self._foreign if now < self._foreign_until else 0
+        budget = max(1, int(self._max * (1 - self._reserve)) - foreign)
+        due = self._closed_until
+        if len(self._sent) >= budget:
+            due = max(due, self._sent[-budget] + self._window)
+        if len(self._sent) > budget / 2:
+            due = max(due, self._sent[-1] + self._window / budget)
+        return due
+
+    def _learn(self, answer: Answer) -> None:
+        limit, remaining, window = (
+            _number(answer, f"X-HubSpot-RateLimit-{name}") for name in ("Max", "Remaining", "Interval-Milliseconds")
+        )
+        if window:
+            self._window = window / 1000
+        if limit:
+            self._max = limit
+        if limit and remaining is not None:
+            self._foreign = max(0, limit - remaining - len(self._sent))
+            self._foreign_until = time.monotonic() + self._window
+
+    def _close(self, answer: Answer) -> float:
+        """Hold all requests back until the window is over. Raises QuotaError when the day's quota is used up."""
+        if _policy(answer) == "DAILY":
+            raise QuotaError(
+                "HubSpot's requests of this day are used up (429, DAILY), by all apps of the account together. What is"
+                " not yet sent stays planned: run again after midnight in the account's time zone."
+            )
+        asked = retry_after(answer)
+        pause = self._window * (1 + random.random() / 10) if asked is None else asked  # noqa: S311  jitter
+        with self._lock:
+            self._closed_until = max(self._closed_until, time.monotonic() + pause)
+        return pause
+
+
+def _number(answer: Answer, header: str) -> int | None:
+    text = answer.headers.get(header, "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _policy(answer: Answer) -> str | None:
+    try:
+        body = json.loads(answer.body)
+    except ValueError:
+        return None
+    return body.get("policyName") if isinstance(body, dict) else None

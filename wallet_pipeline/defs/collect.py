@@ -1,0 +1,118 @@
+"""Assets of the first stage: what the services say, in `raw.*`."""
+
+from datetime import timedelta
+
+import dagster as dg
+
+from wallet_pipeline.collect.insights import EventProperties, read_insights
+from wallet_pipeline.collect.pass_snapshot import Snapshot, approve_snapshot, take_snapshot
+from wallet_pipeline.defs.resources import Pipeline, explained, now
+from wallet_pipeline.defs.tables import definition_metadata, description, row_count
+from wallet_pipeline.settings import Settings
+
+DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=26))
+insights_days = dg.DailyPartitionsDefinition(start_date=str(Settings().insights_first_day), end_offset=1)
+
+wallet_events = dg.AssetSpec(
+    "wallet_events",
+    description=description("raw.wallet_events"),
+    group_name="collect",
+    kinds={"duckdb"},
+    metadata=definition_metadata("raw.wallet_events"),
+)
+
+
+class SnapshotConfig(dg.Config):
+    """Approval of a snapshot that stopped an earlier run."""
+
+    approve_snapshot: str = ""
+
+
+@dg.asset(
+    group_name="collect",
+    kinds={"python", "duckdb"},
+    description=description("raw.snapshots")
+    + " Reads every pass of the tenant from the Pass API, complete or not at all.",
+    metadata=definition_metadata("raw.snapshots"),
+    freshness_policy=DAILY,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "snapshot_accepted",
+            asset="pass_snapshot",
+            blocking=True,
+            description="The list of passes is complete and has not shrunk beyond MIN_SNAPSHOT_SHARE.",
+        )
+    ],
+)
+def pass_snapshot(config: SnapshotConfig, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Read all passes, or approve a held snapshot."""
+    with explained():
+        settings = pipeline.settings()
+        if config.approve_snapshot:
+            return _snapshot_result(
+                approve_snapshot(pipeline.open_warehouse, settings.staging_dir, config.approve_snapshot)
+            )
+        with pipeline.wallet_crew() as client:
+            snapshot = take_snapshot(
+                pipeline.open_warehouse,
+                client,
+                settings.staging_dir,
+                page_size=settings.wallet_crew_page_size,
+                concurrency=settings.wallet_crew_concurrency,
+                min_share=settings.min_snapshot_share,
+                clock=now,
+            )
+        return _snapshot_result(snapshot)
+
+
+def _snapshot_result(snapshot: Snapshot) -> dg.MaterializeResult[None]:
+    accepted = snapshot.verdict == "accepted"
+    sentence = (
+        f"{snapshot.passes} passes of {snapshot.highest_total}, accepted."
+        if accepted
+        else f"The snapshot is {snapshot.reason}. Nothing is derived from it and nothing written to the CRM. If it is"
+        f" right, approve it: wallet-pipeline run --approve-snapshot {snapshot.snapshot_id}"
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": snapshot.passes,
+            "snapshot_id": snapshot.snapshot_id,
+            "started_at": dg.MetadataValue.timestamp(snapshot.started_at),
+            "seconds": (snapshot.finished_at - snapshot.started_at).total_seconds(),
+            "pages": snapshot.pages,
+            "readings": snapshot.attempts,
+            "undated_installations": snapshot.undated,
+            "other_wallets": snapshot.other_wallets,
+            "clock": snapshot.clock,
+        },
+        check_results=[dg.AssetCheckResult(check_name="snapshot_accepted", passed=accepted, description=sentence)],
+    )
+
+
+@dg.asset(
+    group_name="collect",
+    kinds={"python", "duckdb"},
+    description=description("raw.insights_daily"),
+    metadata=definition_metadata("raw.insights_daily"),
+    partitions_def=insights_days,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    freshness_policy=DAILY,
+)
+def insights_daily(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Read the days of the run's partitions from Insights, in few calls."""
+    window = context.partition_time_window
+    with explained(), pipeline.wallet_crew() as client:
+        settings = pipeline.settings()
+        properties = EventProperties(settings.insights_pass_id, settings.insights_pass_type, settings.insights_device)
+        read = read_insights(pipeline.open_warehouse, client, properties, window.start.date(), window.end.date(), now)
+        with pipeline.open_warehouse() as con:
+            rows = row_count(con, "raw.insights_daily")
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": rows,
+            "days": (read.until - read.first).days,
+            "calls": read.calls,
+            "rows_read": read.rows,
+            "events": read.events,
+        }
+    )

@@ -1,0 +1,41 @@
+"""The last asset: the file that analysts open."""
+
+import dagster as dg
+
+from wallet_pipeline.defs.collect import DAILY
+from wallet_pipeline.defs.derive import CUSTOMER_TABLES
+from wallet_pipeline.defs.resources import Pipeline, explained
+from wallet_pipeline.warehouse.publish import publish
+
+
+@dg.asset(
+    group_name="publish",
+    kinds={"duckdb"},
+    deps=[
+        *CUSTOMER_TABLES,
+        "pass_snapshot",
+        "insights_daily",
+        "wallet_registers",
+        "adoption_daily",
+        "crm_plan",
+        "crm_contacts",
+    ],
+    description="The read-only DuckDB file for analysts: the tables of the warehouse under plain names, with their"
+    " comments. It is replaced at once; readers that have it open keep the old one.",
+    freshness_policy=DAILY,
+)
+def bi_database(pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Copy the tables for analysts into wallet_bi.duckdb."""
+    with explained(), pipeline.open_warehouse() as con:
+        published = publish(con, pipeline.settings().bi_file)
+    table = "\n".join(
+        ["| table | rows |", "| --- | ---: |", *(f"| {name} | {n} |" for name, n in published.rows.items())]
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(published.rows.values()),
+            "file": dg.MetadataValue.path(str(published.file.resolve())),
+            "bytes": published.file.stat().st_size,
+            "tables": dg.MetadataValue.md(table),
+        }
+    )

@@ -1,0 +1,77 @@
+"""What assets need from outside: the settings, and what is opened with them."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import duckdb
+from pydantic import ValidationError
+
+from wallet_pipeline.clients.http import ServiceError
+from wallet_pipeline.clients.wallet_crew import WalletCrew
+from wallet_pipeline.collect.page_loader import SnapshotError
+from wallet_pipeline.derive.statuses import StatusRules
+from wallet_pipeline.settings import MissingSettingError, Settings
+from wallet_pipeline.warehouse.connection import WarehouseError, connect
+from wallet_pipeline.warehouse.publish import PublishError
+
+_EXPLAINED = (MissingSettingError, ServiceError, SnapshotError, WarehouseError, PublishError)
+
+
+class Pipeline(dg.ConfigurableResource[None]):
+    """The settings, read from the environment and `.env` when an asset asks; it has no fields, so the UI shows none."""
+
+    def settings(self) -> Settings:
+        """Return the settings; a value that cannot be used fails the run with the setting's name, not its value."""
+        try:
+            return Settings()
+        except ValidationError as error:
+            wrong = "; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors() if e["loc"])
+            raise dg.Failure(
+                f"Settings that cannot be used: {wrong}. Correct them in .env.", allow_retries=False
+            ) from None
+
+    def open_warehouse(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Open the warehouse, waiting for its turn."""
+        settings = self.settings()
+        return connect(settings.warehouse_file, settings.warehouse_wait)
+
+    def wallet_crew(self) -> WalletCrew:
+        """Return a client of The Wallet Crew."""
+        settings = self.settings()
+        return WalletCrew(settings.wallet_crew_base_url, *settings.wallet_crew_credentials())
+
+    def rules(self) -> StatusRules:
+        """Return the settings of the status rules."""
+        settings = self.settings()
+        return StatusRules(timedelta(seconds=settings.staleness), settings.identifier_order)
+
+
+def now() -> datetime:
+    """Return this moment, aware, UTC."""
+    return datetime.now(UTC)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what a stage raises to explain itself into a failure that shows just the explanation."""
+    try:
+        yield
+    except _EXPLAINED as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    except (duckdb.Error, OSError) as error:
+        raise dg.Failure(_disk_or_database(error), allow_retries=False) from error
+
+
+def _disk_or_database(error: Exception) -> str:
+    what = str(error).splitlines()[0]
+    if "No space left" in what or "not enough disk space" in what.lower():
+        return f"The disk is full: {what}. Free some space and run again; the last good tables are in place."
+    return f"{what}. The last good tables are in place; mend the cause and run again."
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    """Return the resources by the names under which assets ask for them."""
+    return dg.Definitions(resources={"pipeline": Pipeline()})

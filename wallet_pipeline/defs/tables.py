@@ -1,0 +1,59 @@
+"""What the UI shows of a table: its comments and columns, and how many rows it has."""
+
+from functools import cache
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from wallet_pipeline.warehouse.connection import migrate
+
+
+def description(table: str) -> str:
+    """Return the comment of a warehouse table."""
+    return _catalogue()[table][0]
+
+
+def definition_metadata(table: str) -> dict[str, Any]:
+    """Return the table's name and columns, as metadata that is there before the first run."""
+    return {
+        "dagster/table_name": table,
+        "dagster/column_schema": dg.TableSchema(
+            [dg.TableColumn(name, kind, description=comment) for name, kind, comment in _catalogue()[table][1]]
+        ),
+    }
+
+
+def row_count(con: duckdb.DuckDBPyConnection, table: str) -> int:
+    """Return the number of rows of a table."""
+    row = con.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def breakdown(con: duckdb.DuckDBPyConnection, query: str) -> dg.MarkdownMetadataValue:
+    """Return the rows of a short query as a Markdown table."""
+    cursor = con.execute(query)
+    names = [column[0] for column in cursor.description or []]
+    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    lines += [
+        "| " + " | ".join("" if value is None else str(value) for value in row) + " |" for row in cursor.fetchall()
+    ]
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+@cache
+def _catalogue() -> dict[str, tuple[str, list[tuple[str, str, str]]]]:
+    """Read names and comments from an empty warehouse: the migrations are the one place that says them."""
+    with duckdb.connect() as con:
+        con.execute("SET TimeZone = 'UTC'")
+        migrate(con)
+        columns: dict[str, list[tuple[str, str, str]]] = {}
+        for table, *column in con.execute(
+            "SELECT schema_name || '.' || table_name, column_name, data_type, coalesce(comment, '')"
+            " FROM duckdb_columns() WHERE NOT internal ORDER BY column_index"
+        ).fetchall():
+            columns.setdefault(table, []).append((column[0], column[1], column[2]))
+        tables = con.execute(
+            "SELECT schema_name || '.' || table_name, coalesce(comment, '') FROM duckdb_tables() WHERE NOT internal"
+        ).fetchall()
+        return {table: (comment, columns[table]) for table, comment in tables}

@@ -1,0 +1,232 @@
+"""The demonstration: sandbox, three daily runs, and a look at what the CRM holds in the end."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import requests
+
+from wallet_pipeline.headless import dagster_environment, run_daily, run_insights
+from wallet_pipeline.settings import Settings
+
+_HISTORY = timedelta(days=90)
+_INSTALLS, _UNINSTALLS, _EDITS = 15, 10, 8
+_SETTLE_WINDOW = 1
+_LOG_LINES_SHOWN = 25
+_TIME_LIMIT = 30
+_FIELDS = (
+    "wallet_status",
+    "apple_wallet_installed_at",
+    "google_wallet_installed_at",
+    "wallet_last_changed_at",
+    "wallet_last_event",
+)
+
+
+class DemoError(Exception):
+    """A step of the demonstration failed; the message says which and where to look."""
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """Where the stand-ins answer, and the folder of their pipeline."""
+
+    wallet_crew_url: str
+    hubspot_url: str
+    home: Path
+    env: Mapping[str, str]
+
+    @property
+    def bi_file(self) -> Path:
+        """The file for analysts."""
+        return self.home / "wallet_bi.duckdb"
+
+
+@contextmanager
+def sandbox(root: Path, *, fresh: bool) -> Iterator[Sandbox]:
+    """Start the sandbox below `root` and stop it at the end; `fresh` begins with a new world and an empty warehouse."""
+    state, home = root / "sandbox-state", root / "data" / "demo"
+    if fresh:
+        shutil.rmtree(state, ignore_errors=True)
+        shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copy(root / "dagster.yaml", home / "dagster.yaml")
+    command = [sys.executable, "-m", "wallet_pipeline.sandbox", "--state", str(state)]
+    ports = ["--wallet-crew-port", "0", "--hubspot-port", "0"]
+    process = subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, text=True)  # noqa: S603
+    try:
+        answers = _wait_until_ready(process)
+        yield Sandbox(answers["wallet_crew_url"], answers["hubspot_url"], home, _environment(home, answers))
+    finally:
+        process.terminate()
+        process.wait(_TIME_LIMIT)
+
+
+def run_demo(root: Path, say: Callable[[str], None]) -> None:
+    """Run the demonstration in the checkout `root`, saying what happens. Raises DemoError."""
+    with sandbox(root, fresh=True) as box, (box.home / "demo.log").open("w") as log:
+        say(
+            f"Sandbox: The Wallet Crew at {box.wallet_crew_url}, HubSpot at {box.hubspot_url}, a world of 2,000 passes."
+        )
+        say(f"Changes count as settled after {_SETTLE_WINDOW} s here, so that nobody waits (60 s otherwise).\n")
+        _setup_crm(box, log)
+        today = datetime.now(UTC).date()
+        say("1. First run, on 90 days of history")
+        _must(run_insights(today - _HISTORY, today, box.env, log), "reading Insights", box)
+        say(_outcome(box, _daily_run(box, log)))
+        say("2. Again, after nothing happened")
+        quiet = _daily_run(box, log)
+        say(_outcome(box, quiet))
+        _expect(_written(box, quiet) == set(), "A run after nothing happened wrote to the CRM.")
+        say(f"3. After {_INSTALLS} installs, {_UNINSTALLS} uninstalls and {_EDITS} contacts edited by hand in the CRM")
+        expected = _change_the_world(box)
+        time.sleep(_SETTLE_WINDOW)
+        last = _daily_run(box, log)
+        say(_outcome(box, last))
+        _expect(_written(box, last) == expected, "The third run did not write exactly the contacts that differ.")
+        _expect(not _wrong_contacts(box), "The CRM does not hold the truth.")
+        say(_summary(box))
+
+
+def _wait_until_ready(process: subprocess.Popen[str]) -> dict[str, Any]:
+    line = process.stdout.readline() if process.stdout else ""
+    if not line.startswith("sandbox ready "):
+        raise DemoError("The sandbox did not start; its message stands above.")
+    answers: dict[str, Any] = json.loads(line.removeprefix("sandbox ready "))
+    return answers
+
+
+def _environment(home: Path, answers: Mapping[str, Any]) -> dict[str, str]:
+    """Return an environment in which every setting is the demonstration's own: real credentials stay out of it."""
+    ours = {name.upper() for name in Settings.model_fields}
+    clean = {name: value for name, value in dagster_environment(home).items() if name.upper() not in ours}
+    return clean | {
+        "WALLET_CREW_BASE_URL": answers["wallet_crew_url"],
+        "WALLET_CREW_TENANT_ID": answers["tenant_id"],
+        "WALLET_CREW_API_KEY": answers["api_key"],
+        "HUBSPOT_BASE_URL": answers["hubspot_url"],
+        "HUBSPOT_ACCESS_TOKEN": answers["access_token"],
+        "SETTLE_WINDOW": str(_SETTLE_WINDOW),
+        "DATA_DIR": str(home.resolve()),
+    }
+
+
+def _setup_crm(box: Sandbox, log: Any) -> None:
+    command = [sys.executable, "-m", "wallet_pipeline.cli", "setup-crm"]
+    done = subprocess.run(command, env=box.env, cwd=box.home, stdout=log, stderr=log, check=False)  # noqa: S603
+    _must(done.returncode == 0, "creating the CRM's properties", box)
+
+
+def _daily_run(box: Sandbox, log: Any) -> datetime:
+    """Run the daily job and return when it began."""
+    began = datetime.now(UTC)
+    _must(run_daily(box.env, output=log), "the daily run", box)
+    return began
+
+
+def _change_the_world(box: Sandbox) -> set[str]:
+    """Let customers and a marketer act; return the ids of the contacts that then differ from the truth."""
+    changes = _post(f"{box.wallet_crew_url}/sandbox/advance", {"installs": _INSTALLS, "uninstalls": _UNINSTALLS})
+    edit = {"count": _EDITS, "properties": {"wallet_status": "none"}, "where_set": "wallet_status"}
+    edited = _post(f"{box.hubspot_url}/sandbox/contacts/edit-some", edit)
+    keys = [f"customerId={change['customer_id']}" for change in changes["changes"]]
+    with duckdb.connect(box.bi_file, read_only=True) as con:
+        linked = con.execute("SELECT record_id FROM crm_links WHERE list_contains(?, customer_key)", [keys]).fetchall()
+    return {record_id for (record_id,) in linked} | {contact["id"] for contact in edited["contacts"]}
+
+
+def _written(box: Sandbox, since: datetime) -> set[str]:
+    """Return the contacts that the CRM itself says were written through its API since then."""
+    answer = requests.get(f"{box.hubspot_url}/sandbox/writes", {"since": since.isoformat()}, timeout=_TIME_LIMIT).json()
+    return {write["id"] for write in answer["writes"]}
+
+
+def _wrong_contacts(box: Sandbox) -> list[str]:
+    """Return the linked contacts whose values in the CRM are not those of customer_wallet_status."""
+    lines = requests.get(f"{box.hubspot_url}/sandbox/contacts/all", timeout=_TIME_LIMIT).text.splitlines()
+    contacts = {contact["id"]: contact["properties"] for contact in map(json.loads, lines)}
+    with duckdb.connect(box.bi_file, read_only=True) as con:
+        rows = con.execute(
+            f"SELECT record_id, {', '.join(_FIELDS)} FROM customer_wallet_status JOIN crm_links USING (customer_key)"
+        ).fetchall()
+    return [record for record, *truth in rows if [_value(contacts[record].get(f)) for f in _FIELDS] != truth]
+
+
+def _value(text: str | None) -> str | datetime | None:
+    if text and text[0].isdigit():
+        return datetime.fromisoformat(text).replace(tzinfo=None)
+    return text or None
+
+
+def _outcome(box: Sandbox, since: datetime) -> str:
+    with duckdb.connect(box.bi_file, read_only=True) as con:
+        counts = con.execute(
+            "SELECT count(*), count(*) FILTER (outcome = 'verified'), count(*) FILTER (reason = 'drift')"
+            " FROM crm_deliveries WHERE intended_at >= ?",
+            [since.replace(tzinfo=None)],
+        ).fetchone() or (0, 0, 0)
+        customers = _count(con, "customer_wallet_status")
+    written = len(_written(box, since))
+    if written == 0:
+        return f"   0 of {customers} contacts written: the CRM already holds the truth.\n"
+    return (
+        f"   {written} of {customers} contacts written, {counts[1]} verified by reading them back, {counts[2]} of them had"
+        " been edited by hand.\n"
+    )
+
+
+def _summary(box: Sandbox) -> str:
+    with duckdb.connect(box.bi_file, read_only=True) as con:
+        statuses = con.execute(
+            "SELECT wallet_status, count(*) FROM customer_wallet_status GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+        figures = [(f"customers with wallet_status {status}", count) for status, count in statuses] + [
+            ("written to the CRM in the three runs", _count(con, "crm_deliveries")),
+            ("verified by reading back", _count(con, "crm_deliveries WHERE outcome = 'verified'")),
+            ("passes unmatched (no usable identifier)", _count(con, "unmatched_passes")),
+            ("passes in conflict", _count(con, "identity_conflicts WHERE kind = 'conflict'")),
+            ("customers held back from the CRM", _count(con, "crm_plan WHERE action = 'hold'")),
+        ]
+    lines = [f"   {label:<42} {count:>6}" for label, count in figures]
+    return "\n".join(
+        [
+            "Every linked contact in the CRM holds the truth.",
+            *lines,
+            "",
+            f"For analysts: {box.bi_file}",
+            "The UI:       make dev",
+        ]
+    )
+
+
+def _count(con: duckdb.DuckDBPyConnection, source: str) -> int:
+    row = con.execute(f"SELECT count(*) FROM {source}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _post(url: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    response = requests.post(url, json=payload, timeout=_TIME_LIMIT)
+    response.raise_for_status()
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def _must(succeeded: bool, step: str, box: Sandbox) -> None:  # noqa: FBT001
+    if not succeeded:
+        log = box.home / "demo.log"
+        tail = "\n".join(log.read_text().splitlines()[-_LOG_LINES_SHOWN:])
+        raise DemoError(f"{tail}\n\nThe demonstration failed at {step}. The whole log: {log}")
+
+
+def _expect(truth: bool, otherwise: str) -> None:  # noqa: FBT001
+    if not truth:
+        raise DemoError(otherwise)

@@ -1,0 +1,1 @@
+"""Customer wallet status -> CRM: plan what differs, write it, read it back."""

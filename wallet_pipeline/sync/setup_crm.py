@@ -1,0 +1,32 @@
+"""Prepare the CRM: create the fields that it lacks. The sync itself only checks them."""
+
+from dataclasses import dataclass
+
+from wallet_pipeline.sync.destination import DefinitionsError, Destination
+
+
+@dataclass(frozen=True)
+class SetupResult:
+    """Fields that were created, and fields that were there already."""
+
+    created: tuple[str, ...]
+    present: tuple[str, ...]
+
+
+def setup_crm(destination: Destination) -> SetupResult:
+    """Create the missing fields and return what was done; raises DefinitionsError, ServiceError (a scope is missing)."""
+    before = destination.check_definitions()
+    if before.missing:
+        destination.create_definitions(before.missing)
+        require_definitions(destination)
+    return SetupResult(before.missing, before.present)
+
+
+def require_definitions(destination: Destination) -> None:
+    """Read the definitions; raises DefinitionsError when one is missing or of a wrong form."""
+    missing = destination.check_definitions().missing
+    if missing:
+        raise DefinitionsError(
+            f"{destination.name} lacks the fields {', '.join(missing)}. Run `wallet-pipeline setup-crm` with a token that"
+            " may change definitions (for HubSpot: crm.schemas.contacts.write), then run again."
+        )

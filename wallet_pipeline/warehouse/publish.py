@@ -1,0 +1,122 @@
+"""The copy of the warehouse that analysts read: written aside, then put in place at once."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+# In the order of the README's table; each keeps its comments.
+PUBLISHED = {
+    "customer_wallet_status": "wallet.customer_wallet_status",
+    "wallet_registers": "wallet.registers",
+    "customer_status_changes": "wallet.customer_status_changes",
+    "pass_customers": "wallet.pass_customers",
+    "unmatched_passes": "wallet.unmatched_passes",
+    "identity_conflicts": "wallet.identity_conflicts",
+    "snapshots": "raw.snapshots",
+    "insights_daily": "raw.insights_daily",
+    "adoption_daily": "adoption.adoption_daily",
+    "crm_links": "crm.links",
+    "crm_plan": "crm.plan",
+    "crm_deliveries": "crm.deliveries",
+    "crm_drift": "crm.drift",
+    "crm_rejections": "crm.rejections",
+}
+# Readable by DuckDB 1.4, 1.5 and 2.x.
+_STORAGE_VERSION = "v1.4.0"
+
+
+class PublishError(Exception):
+    """The copy could not be made; the last good one is still in place."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """The file for analysts and the number of rows of each of its tables."""
+
+    file: Path
+    rows: dict[str, int]
+
+
+def publish(con: duckdb.DuckDBPyConnection, bi_file: Path) -> Published:
+    """Copy the tables for analysts to `bi_file`; readers that have it open keep the old one. Raises PublishError."""
+    aside = bi_file.with_name(bi_file.name + ".tmp")
+    try:
+        _remove(aside)
+        rows = _write(con, aside)
+        _put_in_place(aside, bi_file)
+    except (OSError, duckdb.Error) as error:
+        raise PublishError(
+            f"{bi_file} could not be written: {str(error).splitlines()[0]}. The last good file is still in place."
+            " Check the free disk space and the folder's rights, and run again."
+        ) from error
+    return Published(bi_file, rows)
+
+
+def _write(con: duckdb.DuckDBPyConnection, aside: Path) -> dict[str, int]:
+    quoted = str(aside).replace("'", "''")
+    con.execute(f"ATTACH '{quoted}' AS bi (STORAGE_VERSION '{_STORAGE_VERSION}')")
+    try:
+        for name, source in PUBLISHED.items():
+            con.execute(f"CREATE TABLE bi.main.{name} AS FROM {source}")
+            _copy_comments(con, source, name)
+        con.execute("CHECKPOINT bi")
+    finally:
+        con.execute("DETACH bi")
+    return _count(con, aside)
+
+
+def _copy_comments(con: duckdb.DuckDBPyConnection, source: str, name: str) -> None:
+    schema, table = source.split(".")
+    place = "database_name = current_database() AND schema_name = ? AND table_name = ?"
+    comments = con.execute(f"SELECT NULL, comment FROM duckdb_tables() WHERE {place}", [schema, table]).fetchall()
+    comments += con.execute(
+        f"SELECT column_name, comment FROM duckdb_columns() WHERE {place}", [schema, table]
+    ).fetchall()
+    for column, comment in comments:
+        what = f"TABLE bi.main.{name}" if column is None else f'COLUMN bi.main.{name}."{column}"'
+        text = (comment or "").replace("'", "''")
+        con.execute(f"COMMENT ON {what} IS '{text}'")
+
+
+def _count(con: duckdb.DuckDBPyConnection, aside: Path) -> dict[str, int]:
+    """Compare the copy, opened anew, with its source: a copy that lost rows must not replace a good one."""
+    rows = {}
+    with duckdb.connect(aside, read_only=True) as copy:
+        for name, source in PUBLISHED.items():
+            expected, found = (_rows(con, source), _rows(copy, name))
+            if expected != found:
+                raise PublishError(f"The copy of {source} has {found} rows instead of {expected}; run again.")
+            rows[name] = found
+    return rows
+
+
+def _rows(con: duckdb.DuckDBPyConnection, table: str) -> int:
+    row = con.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _put_in_place(aside: Path, bi_file: Path) -> None:
+    _sync(aside)
+    aside.chmod(0o444)
+    _wal(bi_file).unlink(missing_ok=True)
+    aside.replace(bi_file)
+    _sync(bi_file.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(file: Path) -> None:
+    file.unlink(missing_ok=True)
+    _wal(file).unlink(missing_ok=True)
+
+
+def _wal(file: Path) -> Path:
+    return file.with_name(file.name + ".wal")
