@@ -141,7 +141,7 @@ def _change_the_world(box: Sandbox) -> set[str]:
     keys = [f"customerId={change['customer_id']}" for change in changes["changes"]]
     with duckdb.connect(box.bi_file, read_only=True) as con:
         linked = con.execute("SELECT record_id FROM crm_links WHERE list_contains(?, customer_key)", [keys]).fetchall()
-    return {record_id for (record_id,) in linked} | {contact["id"] for contact in edited["contacts"]}
+    return {record_id for (record_id,) in linked} | {contact["id"] for contact in edited["edited"]}
 
 
 def _written(box: Sandbox, since: datetime) -> set[str]:

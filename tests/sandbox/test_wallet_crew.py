@@ -13,6 +13,8 @@ import pytest
 import requests
 from conftest import TIMEOUT_S, Sandbox, running
 
+from wallet_pipeline.sandbox.insights import CallLimit
+
 Start = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -66,7 +68,7 @@ def test_total_can_be_left_out(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("field", ["id", "passType", "creationDate", "lastUpdateDate", "identifiers.customerId"])
 def test_sorting_descends_or_ascends(sandbox: Sandbox, field: str) -> None:
-    """Sorted downwards, the values come in the opposite order of those sorted upwards."""
+    """Sorted upwards, the values grow; sorted downwards, they come in the opposite order."""
 
     def values(direction: str) -> list[Any]:
         pages = [sandbox.passes(pageSize=1000, pageIndex=index, **sort_by(field, direction)) for index in (0, 1)]
@@ -74,7 +76,8 @@ def test_sorting_descends_or_ascends(sandbox: Sandbox, field: str) -> None:
         present = [entry.get(field.rpartition(".")[2]) for entry in found]
         return [str(value)[:19] for value in present if value is not None]
 
-    assert values("ASC") == sorted(values("DESC"))
+    upwards = values("ASC")
+    assert (sorted(upwards), values("DESC")) == (upwards, upwards[::-1])
 
 
 def test_filter_reads_identifier_names_with_dots(sandbox: Sandbox) -> None:
@@ -220,6 +223,16 @@ def test_insights_limits_the_calls_of_a_minute(sandbox: Sandbox) -> None:
     assert (answer.status_code, 0 < int(answer.headers["retry-after"]) <= 60) == (429, True)
 
 
+def test_limit_is_that_of_a_sliding_minute() -> None:
+    """Calls count for a minute, and the wait is the time until the oldest of them counts no more."""
+    now = 0.0
+    limit = CallLimit(clock=lambda: now)
+    answers = []
+    for now in (0.0, 20.0, 45.5, 60.0, 61.0):  # noqa: B007 - the limit's clock reads it
+        answers.append(limit.take(allowed=2))
+    assert answers == [0, 0, 15, 0, 19]
+
+
 # Changes
 
 
@@ -289,9 +302,11 @@ def test_changes_of_one_call_are_apart(changing_sandbox: Sandbox) -> None:
 
 def test_change_can_be_dated_back(changing_sandbox: Sandbox) -> None:
     """A change dated to a past time falls on a pass whose history lies before it."""
-    at = datetime.now(UTC) - timedelta(days=2)
-    (change,) = changing_sandbox.advance(installs=1, at=at.isoformat())
-    assert datetime.fromisoformat(change["at"]) == at
+    at = datetime.now(UTC) - timedelta(days=30)
+    changes = changing_sandbox.advance(installs=30, at=at.isoformat())
+    newest = dict(changing_sandbox.rows("Events | summarize max(timestamp) by passId=tostring(properties.passId)"))
+    times = [datetime.fromisoformat(newest[change["pass_id"]]) for change in changes]
+    assert times == [at + timedelta(microseconds=place) for place in range(30)]
 
 
 def test_too_many_changes_are_refused_as_a_whole(changing_sandbox: Sandbox) -> None:

@@ -53,8 +53,11 @@ class RowError:
 class RefusedError(ServiceError):
     """HubSpot refused a request as a whole and did nothing of it; `error` says why."""
 
-    def __init__(self, error: RowError) -> None:
-        super().__init__(f"{_SERVICE} refused the request ({error.status}): {error.message}")
+    def __init__(self, what: str, error: RowError) -> None:
+        super().__init__(
+            f"{_SERVICE} refused {what} ({error.status} {error.category}): {error.message}. If it goes on, compare the"
+            " settings that begin with HUBSPOT_ and CRM_ with the account, and the request with HubSpot's reference."
+        )
         self.error = error
 
 
@@ -197,7 +200,7 @@ def _refusal(answer: Answer, what: str) -> ServiceError:
     if answer.status == _TOO_MANY:
         return QuotaError(f"{_SERVICE} goes on asking for fewer requests (429 for {what}). Run again later.")
     if answer.status in _REFUSALS and body:
-        return RefusedError(_row_error(answer.status, body))
+        return RefusedError(what, _row_error(answer.status, body))
     if answer.status == _NOT_FOUND:
         return NotFoundError(
             f"{_SERVICE} knows no address {what} (404). Check HUBSPOT_BASE_URL and HUBSPOT_API_VERSION in the settings."

@@ -1,14 +1,12 @@
 """Batch operations on contacts: up to 100 inputs a call, partial success where trace ids allow it."""
 
-import random
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from wallet_pipeline.sandbox.hubspot_batch_answer import Answers, Outcome
 from wallet_pipeline.sandbox.hubspot_contacts import Contact
 from wallet_pipeline.sandbox.hubspot_errors import NOT_FOUND_IN_BATCH, ApiError, invalid
 from wallet_pipeline.sandbox.hubspot_gate import Bodies, Call, Reply
@@ -16,7 +14,6 @@ from wallet_pipeline.sandbox.hubspot_people import EditsBeforeRead
 from wallet_pipeline.sandbox.hubspot_records import Records
 from wallet_pipeline.sandbox.hubspot_settings import Operation, Settings
 from wallet_pipeline.sandbox.hubspot_store import Store
-from wallet_pipeline.sandbox.hubspot_values import iso
 
 MAX_INPUTS = 100
 MAX_INPUTS_WITH_HISTORY = 50
@@ -27,7 +24,7 @@ class _Form(BaseModel):
 
 
 class _Id(_Form):
-    id: str
+    id: str = Field(min_length=1)
 
 
 class _Read(_Form):
@@ -51,7 +48,7 @@ class _NewRow(_Row):
 
 
 class _KeyedRow(_Row):
-    id: str
+    id: str = Field(min_length=1)
     id_property: str | None = Field(default=None, alias="idProperty")
 
 
@@ -69,15 +66,6 @@ _CHANGE = Bodies(_Change)
 _ARCHIVE = Bodies(_Archive)
 
 
-@dataclass
-class _Outcome:
-    """What became of the inputs; a row that is in none of the lists is left out of the answer."""
-
-    results: list[dict[str, Any]] = field(default_factory=list)
-    errors: list[dict[str, Any]] = field(default_factory=list)
-    missing: list[_KeyedRow] = field(default_factory=list)
-
-
 class _RecordMissingError(Exception):
     """An input names a record that does not exist."""
 
@@ -90,6 +78,7 @@ class Batches:
         self._settings = settings
         self._records = records
         self._edits = edits
+        self._answers = Answers(settings)
 
     def read(self, call: Call) -> Reply:
         """Answer POST /batch/read."""
@@ -104,10 +93,9 @@ class Batches:
             found = self._find(key, ids, archived=call.archived)
         # Several ids can lead to one merged record, which is returned once.
         contacts = {contact.id: contact for contact in found.values()}.values()
-        outcome = _Outcome([self._records.show(one, body.properties, body.properties_with_history) for one in contacts])
-        if missing := [one for one in dict.fromkeys(ids) if one not in found]:
-            outcome.errors.extend(self._missing_entry({"ids": missing}))
-        return self._answer(outcome, 200, ids)
+        outcome = Outcome([self._records.show(one, body.properties, body.properties_with_history) for one in contacts])
+        outcome.errors.extend(self._answers.missing([one for one in dict.fromkeys(ids) if one not in found], []))
+        return self._answers.reply(outcome, 200, ids)
 
     def create(self, call: Call) -> Reply:
         """Answer POST /batch/create."""
@@ -121,7 +109,7 @@ class Batches:
         def apply(row: _NewRow) -> dict[str, Any]:
             return self._result(self._records.create(row.properties, call.source), row, "create")
 
-        return self._answer(self._each(rows, "create", apply), 201, [str(one.properties) for one in rows])
+        return self._answers.reply(self._each(rows, "create", apply), 201, [str(one.properties) for one in rows])
 
     def update(self, call: Call) -> Reply:
         """Answer POST /batch/update."""
@@ -141,7 +129,7 @@ class Batches:
             result = self._result(contact, row, "update")
             return None if merged_away else result
 
-        return self._answer(self._each(rows, "update", apply), 200, [one.id for one in rows])
+        return self._answers.reply(self._each(rows, "update", apply), 200, [one.id for one in rows])
 
     def upsert(self, call: Call) -> Reply:
         """Answer POST /batch/upsert. By e-mail it is all or nothing."""
@@ -161,7 +149,7 @@ class Batches:
             return {**self._result(contact, row, "upsert"), "new": True}
 
         outcome = self._each(rows, "upsert", apply, partial="email" not in keys.values())
-        return self._answer(outcome, 200, [one.id for one in rows])
+        return self._answers.reply(outcome, 200, [one.id for one in rows])
 
     def archive(self, call: Call) -> Reply:
         """Answer POST /batch/archive; ids that do not exist are passed over."""
@@ -199,33 +187,29 @@ class Batches:
         apply: Callable[[Any], dict[str, Any] | None],
         *,
         partial: bool = True,
-    ) -> _Outcome:
+    ) -> Outcome:
         rows = list(rows)
         partial = self._is_traced(rows, operation) and partial
-        outcome = _Outcome()
+        outcome, missing = Outcome(), list[_KeyedRow]()
         with self._store.transaction():
             for row in rows:
-                self._one(row, apply, outcome, partial=partial)
-            if outcome.missing and not partial and self._settings.missing_untraced == "fail":
-                raise ApiError(
-                    404, "OBJECT_NOT_FOUND", NOT_FOUND_IN_BATCH, context={"ids": [one.id for one in outcome.missing]}
-                )
-        outcome.errors.extend(self._missing_rows(outcome.missing))
+                try:
+                    outcome.results.extend(result for result in [apply(row)] if result)
+                except _RecordMissingError:
+                    missing.append(row)
+                except ApiError as error:
+                    if not partial:
+                        raise
+                    outcome.errors.append(self._answers.failed(error, row.trace))
+            self._check_missing(missing, partial=partial)
+        traces = [row.trace for row in missing if row.trace is not None]
+        outcome.errors.extend(self._answers.missing([row.id for row in missing], traces))
         return outcome
 
-    def _one(
-        self, row: Any, apply: Callable[[Any], dict[str, Any] | None], outcome: _Outcome, *, partial: bool
-    ) -> None:
-        try:
-            result = apply(row)
-        except _RecordMissingError:
-            outcome.missing.append(row)
-        except ApiError as error:
-            if not partial:
-                raise
-            outcome.errors.append(self._traced(error.entry({}), [row.trace]))
-        else:
-            outcome.results.extend([result] if result else [])
+    def _check_missing(self, rows: list[_KeyedRow], *, partial: bool) -> None:
+        if rows and not partial and self._settings.missing_untraced == "fail":
+            ids = [row.id for row in rows]
+            raise ApiError(404, "OBJECT_NOT_FOUND", NOT_FOUND_IN_BATCH, context={"ids": ids})
 
     def _is_traced(self, rows: Iterable[_Row], operation: Operation) -> bool:
         traces = [row.trace for row in rows]
@@ -233,25 +217,6 @@ class Batches:
         if len(given) != len(set(given)):
             raise invalid("Duplicate objectWriteTraceId values found in batch input")
         return len(given) == len(traces) and operation in self._settings.trace_multistatus
-
-    def _missing_rows(self, rows: list[_KeyedRow]) -> list[dict[str, Any]]:
-        entries = self._missing_entry({"ids": [row.id for row in rows]}) if rows else []
-        traces = [row.trace for row in rows if row.trace is not None]
-        return [self._traced(entry, traces) for entry in entries]
-
-    def _missing_entry(self, context: Mapping[str, list[str]]) -> list[dict[str, Any]]:
-        """Return one entry for all missing ids, as the service does, or none when the settings hide it."""
-        if not self._settings.missing_in_errors:
-            return []
-        return [ApiError(404, "OBJECT_NOT_FOUND", NOT_FOUND_IN_BATCH).entry(context)]
-
-    def _traced(self, entry: dict[str, Any], traces: list[str]) -> dict[str, Any]:
-        if not traces:
-            return entry
-        if self._settings.trace_in_errors == "top_level":
-            return {**entry, "objectWriteTraceId": traces[0]}
-        named = traces if self._settings.trace_in_errors == "list" else traces[0]
-        return {**entry, "context": {**entry["context"], "objectWriteTraceId": named}}
 
     def _result(self, contact: Contact, row: _Row, operation: Operation) -> dict[str, Any]:
         self._store.contacts.note_api_write(contact, operation, row.properties)
@@ -261,27 +226,6 @@ class Batches:
         if row.trace is not None and self._settings.trace_in_results:
             result["objectWriteTraceId"] = row.trace
         return result
-
-    def _answer(self, outcome: _Outcome, success: int, inputs: Iterable[str]) -> Reply:
-        now = iso(time.time_ns() // 1_000_000)
-        body: dict[str, Any] = {"status": "COMPLETE", "results": self._arranged(outcome.results, inputs)}
-        if outcome.errors:
-            body |= {**self._count(outcome.errors), "errors": outcome.errors}
-        body |= {"startedAt": now, "completedAt": now}
-        partial = outcome.errors and self._settings.partial_status != "success"
-        return Reply(207 if partial else success, body)
-
-    def _count(self, errors: list[dict[str, Any]]) -> dict[str, int]:
-        if self._settings.num_errors == "absent":
-            return {}
-        return {"numErrors": len(errors) + (1 if self._settings.num_errors == "wrong" else 0)}
-
-    def _arranged(self, results: list[dict[str, Any]], inputs: Iterable[str]) -> list[dict[str, Any]]:
-        kept = [one for one in results if one["id"] not in self._settings.omit_result_ids]
-        if self._settings.shuffle:
-            # Seeded with the inputs: the same call is answered in the same order, whatever else goes on.
-            random.Random("\n".join(inputs)).shuffle(kept)  # noqa: S311
-        return kept
 
 
 def _check_count(inputs: list[Any], most: int) -> None:

@@ -179,9 +179,9 @@ def complete(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def at_start(customer_property: str = "customer_id") -> list[dict[str, Any]]:
+def at_start() -> list[dict[str, Any]]:
     """Return the definitions of a new account: the built-in ones and the customer's key."""
-    key = _text(customer_property, "Customer ID") | {"hasUniqueValue": True}
+    key = _text("customer_id", "Customer ID") | {"hasUniqueValue": True}
     return [complete(given) for given in (*_built_in(), key)]
 
 

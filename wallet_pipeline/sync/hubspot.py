@@ -87,7 +87,8 @@ class HubSpotDestination:
         found: dict[str, Record] = {}
         for contact in answer.contacts:
             found |= dict.fromkeys(self._key_values(key, contact), self._record(contact))
-        return {value: found[value] for value in values if value in found}
+        asked = {value: value.lower() if key == "email" else value for value in values}
+        return {value: found[form] for value, form in asked.items() if form in found}
 
     def write(self, writes: Sequence[Write]) -> list[Receipt]:
         """Update by record id; create by upsert on the customer property, or by e-mail where there is no customer id."""

@@ -155,29 +155,46 @@ COMMENT ON COLUMN wallet.identity_conflicts.identifier_value IS 'Its value, norm
 COMMENT ON COLUMN wallet.identity_conflicts.pass_id IS 'The pass in conflict; null for a shared value.';
 COMMENT ON COLUMN wallet.identity_conflicts.customer_keys IS 'The customers that bear the value.';
 
-CREATE TABLE crm.links (customer_key VARCHAR, record_id VARCHAR, via VARCHAR, linked_at TIMESTAMP);
+CREATE TABLE crm.links (
+    customer_key VARCHAR, record_id VARCHAR, via VARCHAR, linked_at TIMESTAMP, departed_at TIMESTAMP
+);
 COMMENT ON TABLE crm.links IS 'Which CRM record holds which customer. Key: customer_key.';
 COMMENT ON COLUMN crm.links.customer_key IS 'Key of the customer.';
 COMMENT ON COLUMN crm.links.record_id IS 'Id of the CRM record.';
 COMMENT ON COLUMN crm.links.via IS 'How it was found: customer_id, email or created.';
 COMMENT ON COLUMN crm.links.linked_at IS 'When, UTC.';
+COMMENT ON COLUMN crm.links.departed_at IS 'When the CRM was known to hold that no pass resolves to the customer any more, UTC; null for a customer.';
+
+CREATE TABLE crm.plans (
+    plan_hash VARCHAR, planned_at TIMESTAMP, customers BIGINT, records BIGINT, requests BIGINT, rows_planned BIGINT,
+    with_wallet BIGINT
+);
+COMMENT ON TABLE crm.plans IS 'One row per plan made. Key: planned_at.';
+COMMENT ON COLUMN crm.plans.plan_hash IS 'Hash over the whole plan; plans that mean the same have the same.';
+COMMENT ON COLUMN crm.plans.planned_at IS 'When the plan was begun, UTC.';
+COMMENT ON COLUMN crm.plans.customers IS 'Customers compared with the CRM.';
+COMMENT ON COLUMN crm.plans.records IS 'CRM records read.';
+COMMENT ON COLUMN crm.plans.requests IS 'Requests that reading took.';
+COMMENT ON COLUMN crm.plans.rows_planned IS 'Rows of the plan, holds and skips included.';
+COMMENT ON COLUMN crm.plans.with_wallet IS 'Customers whose wallet_status in the CRM was apple, google or both: the base of the mass change check.';
 
 CREATE TABLE crm.plan (
     plan_hash VARCHAR, planned_at TIMESTAMP, customer_key VARCHAR, identifier_name VARCHAR, identifier_value VARCHAR,
-    email VARCHAR, record_id VARCHAR, action VARCHAR, reason VARCHAR,
+    customer_id VARCHAR, email VARCHAR, record_id VARCHAR, action VARCHAR, reason VARCHAR,
     held_wallet_status VARCHAR, wallet_status VARCHAR,
     held_apple_wallet_installed_at TIMESTAMP, apple_wallet_installed_at TIMESTAMP,
     held_google_wallet_installed_at TIMESTAMP, google_wallet_installed_at TIMESTAMP,
     held_wallet_last_changed_at TIMESTAMP, wallet_last_changed_at TIMESTAMP,
-    held_wallet_last_event VARCHAR, wallet_last_event VARCHAR
+    held_wallet_last_event VARCHAR, wallet_last_event VARCHAR, position BIGINT
 );
 COMMENT ON TABLE crm.plan IS 'What the newest run means to do in the CRM: one row per customer that is not to be left alone. Key: customer_key.';
 COMMENT ON COLUMN crm.plan.plan_hash IS 'Hash over the whole plan; an approval names it.';
-COMMENT ON COLUMN crm.plan.planned_at IS 'When the CRM had been read, UTC.';
+COMMENT ON COLUMN crm.plan.planned_at IS 'When the plan was begun, UTC.';
 COMMENT ON COLUMN crm.plan.customer_key IS 'Key of the customer.';
 COMMENT ON COLUMN crm.plan.identifier_name IS 'Name of the identifier that keys the customer.';
 COMMENT ON COLUMN crm.plan.identifier_value IS 'Its value, normalised.';
-COMMENT ON COLUMN crm.plan.email IS 'E-mail of the customer, normalised.';
+COMMENT ON COLUMN crm.plan.customer_id IS 'Value of the CRM''s customer property; null when another identifier keys the customer.';
+COMMENT ON COLUMN crm.plan.email IS 'E-mail by which the customer may be found or created, normalised; null when several customers bear it.';
 COMMENT ON COLUMN crm.plan.record_id IS 'CRM record; null when it is to be created.';
 COMMENT ON COLUMN crm.plan.action IS 'update, link (first write to a record found), create, hold (nothing is written) or skip (the CRM does not know the customer).';
 COMMENT ON COLUMN crm.plan.reason IS 'new, changed, drift, departed; for hold: why.';
@@ -191,6 +208,7 @@ COMMENT ON COLUMN crm.plan.held_wallet_last_changed_at IS 'wallet_last_changed_a
 COMMENT ON COLUMN crm.plan.wallet_last_changed_at IS 'wallet_last_changed_at that it shall hold, UTC.';
 COMMENT ON COLUMN crm.plan.held_wallet_last_event IS 'wallet_last_event that the CRM holds.';
 COMMENT ON COLUMN crm.plan.wallet_last_event IS 'wallet_last_event that it shall hold.';
+COMMENT ON COLUMN crm.plan.position IS 'Place in the order of sending, from 1; null for hold and skip.';
 
 CREATE TABLE crm.deliveries (
     delivery_id VARCHAR, plan_hash VARCHAR, customer_key VARCHAR, record_id VARCHAR, action VARCHAR, reason VARCHAR,
@@ -212,8 +230,8 @@ COMMENT ON COLUMN crm.deliveries.wallet_last_changed_at IS 'Value intended, UTC.
 COMMENT ON COLUMN crm.deliveries.wallet_last_event IS 'Value intended.';
 COMMENT ON COLUMN crm.deliveries.intended_at IS 'Booked before the request was sent, UTC.';
 COMMENT ON COLUMN crm.deliveries.accepted_at IS 'When the CRM answered that it took it, UTC.';
-COMMENT ON COLUMN crm.deliveries.verified_at IS 'When reading the record back showed the intended values, UTC.';
-COMMENT ON COLUMN crm.deliveries.outcome IS 'intended, verified, rejected, unverified (read back differs), conflict or unknown (no answer).';
+COMMENT ON COLUMN crm.deliveries.verified_at IS 'When reading the record showed the intended values, UTC; without accepted_at it held them before anything was sent.';
+COMMENT ON COLUMN crm.deliveries.outcome IS 'intended, verified, rejected, unverified (read back differs), conflict (record of another customer) or unknown (no answer).';
 COMMENT ON COLUMN crm.deliveries.error_class IS 'data, identity, config, quota or transient; null when verified.';
 COMMENT ON COLUMN crm.deliveries.message IS 'What the CRM said, without personal data.';
 
@@ -227,7 +245,7 @@ COMMENT ON COLUMN crm.drift.field IS 'Name of the field.';
 COMMENT ON COLUMN crm.drift.expected IS 'Value last verified.';
 COMMENT ON COLUMN crm.drift.found IS 'Value found.';
 COMMENT ON COLUMN crm.drift.found_at IS 'When it was found, UTC.';
-COMMENT ON COLUMN crm.drift.repaired_at IS 'When the repair was verified, UTC; null until then.';
+COMMENT ON COLUMN crm.drift.repaired_at IS 'When the CRM was read to hold the truth again, UTC; null until then.';
 
 CREATE TABLE crm.rejections (
     customer_key VARCHAR, record_id VARCHAR, error_class VARCHAR, message VARCHAR, next_step VARCHAR,

@@ -1,0 +1,1 @@
+"""Measurements, as ratios against a rival in one run; not part of the tests."""

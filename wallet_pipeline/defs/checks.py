@@ -1,0 +1,133 @@
+"""Asset checks: each says in a sentence what holds, or what does not and what to do."""
+
+import dagster as dg
+
+from wallet_pipeline.defs.resources import Pipeline, explained
+
+_VENDOR_SHARE = 0.005
+
+
+def _check(
+    asset: str, name: str, claim: str, query: str, advice: str
+) -> dg.AssetChecksDefinition:
+    """Return a check that passes when `query` counts nothing."""
+
+    @dg.asset_check(asset=asset, name=name, description=claim)
+    def check(pipeline: Pipeline) -> dg.AssetCheckResult:
+        with explained(), pipeline.open_warehouse() as con:
+            found = con.execute(query).fetchone()
+        count = int(found[0]) if found else 0
+        return dg.AssetCheckResult(
+            passed=count == 0,
+            description=claim if count == 0 else f"{count} rows break this: {claim} {advice}",
+            metadata={"rows": count},
+        )
+
+    return check
+
+
+_RUN_AGAIN = "Run the daily job again; if it stays so, report it with the rows."
+
+registers_unique = _check(
+    "wallet_registers",
+    "key_unique",
+    "Each pass and wallet has one register.",
+    "SELECT count(*) FROM (SELECT pass_id, wallet FROM wallet.registers GROUP BY ALL HAVING count(*) > 1)",
+    _RUN_AGAIN,
+)
+registers_consistent = _check(
+    "wallet_registers",
+    "dates_consistent",
+    "A register has an installation date exactly while it is installed, and a change exactly once it ever was.",
+    "SELECT count(*) FROM wallet.registers WHERE installed <> (installed_at IS NOT NULL)"
+    " OR (changed_at IS NULL) <> (last_event IS NULL) OR installed AND last_event <> 'installed'",
+    _RUN_AGAIN,
+)
+customers_unique = _check(
+    "customer_wallet_status",
+    "key_unique",
+    "Each customer has one row.",
+    "SELECT count(*) FROM (SELECT customer_key FROM wallet.customer_wallet_status GROUP BY ALL HAVING count(*) > 1)",
+    _RUN_AGAIN,
+)
+customers_consistent = _check(
+    "customer_wallet_status",
+    "status_consistent",
+    "wallet_status says just what the installation dates say, and who has a wallet has a last change.",
+    "SELECT count(*) FROM wallet.customer_wallet_status WHERE wallet_status <> CASE"
+    " WHEN apple_wallet_installed_at IS NULL AND google_wallet_installed_at IS NULL THEN 'none'"
+    " WHEN google_wallet_installed_at IS NULL THEN 'apple' WHEN apple_wallet_installed_at IS NULL THEN 'google'"
+    " ELSE 'both' END OR wallet_status <> 'none' AND wallet_last_changed_at IS NULL",
+    _RUN_AGAIN,
+)
+versions_current = _check(
+    "customer_status_changes",
+    "current_version",
+    "Each customer has one standing version, and it is the customer's row.",
+    "SELECT count(*) FROM wallet.customer_wallet_status c FULL JOIN"
+    " (SELECT customer_key, count(*) AS versions, any_value(wallet_status) AS wallet_status"
+    " FROM wallet.customer_status_changes WHERE valid_to IS NULL GROUP BY customer_key) v USING (customer_key)"
+    " WHERE v.versions IS DISTINCT FROM 1 OR c.wallet_status IS DISTINCT FROM v.wallet_status",
+    _RUN_AGAIN,
+)
+deliveries_verified = _check(
+    "crm_contacts",
+    "written_is_verified",
+    "Everything that the last run wrote to the CRM was found there when it was read back.",
+    "SELECT count(*) FROM crm.deliveries WHERE outcome <> 'verified'"
+    " AND plan_hash = (SELECT plan_hash FROM crm.deliveries ORDER BY intended_at DESC LIMIT 1)",
+    "crm_rejections lists each with its reason and the next step.",
+)
+
+
+@dg.asset_check(
+    asset="unmatched_passes",
+    description="No more than MAX_UNMATCHED_SHARE of the passes bear no identifier of IDENTIFIER_ORDER.",
+)
+def unmatched_share(pipeline: Pipeline) -> dg.AssetCheckResult:
+    """Compare the share of passes without a customer with its limit."""
+    with explained(), pipeline.open_warehouse() as con:
+        unmatched, passes = con.execute(
+            "SELECT count(*) FILTER (resolution = 'unmatched'), count(*) FROM wallet.pass_customers"
+        ).fetchone() or (0, 0)
+    limit = pipeline.settings().max_unmatched_share
+    share = unmatched / passes if passes else 0.0
+    advice = "" if share <= limit else " See which identifiers they do bear in unmatched_passes; correct IDENTIFIER_ORDER."
+    return dg.AssetCheckResult(
+        passed=share <= limit,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{unmatched} of {passes} passes ({share:.1%}, limit {limit:.0%}) are in no customer.{advice}",
+        metadata={"unmatched": unmatched, "share": share},
+    )
+
+
+def _vendor_check(wallet: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset="wallet_registers",
+        name=f"agrees_with_vendor_{wallet}",
+        description=f"The vendor's own total of passes installed in {wallet} agrees with the registers.",
+    )
+    def check(pipeline: Pipeline) -> dg.AssetCheckResult:
+        with explained(), pipeline.wallet_crew() as client:
+            theirs = client.count_passes(wallet)
+            with pipeline.open_warehouse() as con:
+                ours = con.execute(
+                    "SELECT count(*) FROM wallet.registers WHERE installed AND wallet = ?", [wallet]
+                ).fetchone() or (0,)
+        difference = abs(theirs - ours[0])
+        # Passes go on being installed while the run goes on, so a few are no disagreement.
+        agrees = difference <= max(5, _VENDOR_SHARE * theirs)
+        text = f"The vendor counts {theirs} passes in {wallet}, the registers {ours[0]}."
+        advice = "" if agrees else " Take another snapshot; if they still differ, look at raw.snapshots for undated ones."
+        return dg.AssetCheckResult(
+            passed=agrees,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=text + advice,
+            metadata={"vendor": theirs, "registers": ours[0]},
+        )
+
+    return check
+
+
+agrees_with_vendor_apple = _vendor_check("apple")
+agrees_with_vendor_google = _vendor_check("google")

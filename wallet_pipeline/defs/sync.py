@@ -1,0 +1,84 @@
+"""Assets of the third stage: what to tell the CRM, and what it then holds."""
+
+import dagster as dg
+
+from wallet_pipeline.defs.collect import DAILY
+from wallet_pipeline.defs.resources import Pipeline, explained, now
+from wallet_pipeline.defs.tables import breakdown, definition_metadata, description
+from wallet_pipeline.sync.hubspot import connect
+from wallet_pipeline.sync.plan import make_plan, mass_change
+from wallet_pipeline.sync.write import deliver
+
+
+class PlanConfig(dg.Config):
+    """Approval of a plan that stopped an earlier run, by its hash."""
+
+    approve_plan: str = ""
+
+
+@dg.asset(
+    group_name="sync",
+    kinds={"python", "duckdb", "hubspot"},
+    deps=["customer_wallet_status", "customer_status_changes", "identity_conflicts", "pass_customers"],
+    description=description("crm.plan") + " It comes from comparing every customer with what the CRM holds now.",
+    metadata=definition_metadata("crm.plan"),
+    freshness_policy=DAILY,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "no_mass_change",
+            asset="crm_plan",
+            blocking=True,
+            description="The plan turns no more than MAX_NONE_SHARE of the CRM's customers to `none`.",
+        )
+    ],
+)
+def crm_plan(config: PlanConfig, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Read the CRM, compare, and plan the writes; nothing is written here."""
+    with explained():
+        settings = pipeline.settings()
+        with connect(settings) as destination:
+            plan = make_plan(pipeline.open_warehouse, destination, settings.staging_dir, pipeline.plan_rules(), now())
+        with pipeline.open_warehouse() as con:
+            mass = mass_change(con, settings.max_none_share, settings.max_none_customers)
+            actions = breakdown(
+                con, "SELECT action, reason, count(*) AS customers FROM crm.plan GROUP BY ALL ORDER BY ALL"
+            )
+    approved = mass.stops and config.approve_plan == plan.plan_hash
+    sentence = mass.sentence
+    if mass.stops and not approved:
+        sentence += (
+            " Nothing is written to the CRM. Look at crm_plan; if it is right, approve just this plan:"
+            f" wallet-pipeline run --approve-plan {plan.plan_hash}"
+        )
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(plan.actions.values()),
+            "plan_hash": plan.plan_hash,
+            "actions": actions,
+            "requests": plan.requests,
+            **plan.actions,
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="no_mass_change", passed=approved or not mass.stops, description=sentence
+            )
+        ],
+    )
+
+
+@dg.asset(
+    group_name="sync",
+    kinds={"python", "hubspot"},
+    deps=["crm_plan", "customer_wallet_status"],
+    description="The CRM's contacts after the sync. " + description("crm.deliveries"),
+    metadata=definition_metadata("crm.deliveries"),
+    freshness_policy=DAILY,
+)
+def crm_contacts(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Write the planned changes, read each back, and book what the CRM then holds."""
+    with explained():
+        with connect(pipeline.settings()) as destination:
+            result = deliver(pipeline.open_warehouse, destination, pipeline.plan_rules(), now)
+        if result.written == 0:
+            context.log.info("0 contacts written: the CRM already holds the truth")
+    return dg.MaterializeResult(metadata={"dagster/row_count": result.written, **vars(result)})

@@ -1,0 +1,69 @@
+-- Customers whose state the CRM shall hold, and linked ones that no pass resolves to any more (departed).
+-- Grain and key: customer_key. Times in UTC. $customer_identifier is the identifier that the CRM's customer property holds.
+-- Read by make_plan, before the CRM is read and again after. A departed customer's last change is left to what the CRM holds.
+WITH shared_emails AS (
+    SELECT email FROM wallet.customer_wallet_status WHERE email IS NOT NULL GROUP BY email HAVING count(*) > 1
+    UNION
+    SELECT identifier_value
+    FROM wallet.identity_conflicts
+    WHERE identifier_name = 'email' OR identifier_name LIKE '%.email'
+),
+disputed_keys AS (
+    SELECT unnest(customer_keys) AS customer_key FROM wallet.identity_conflicts WHERE kind = 'conflict'
+    UNION
+    SELECT identifier_name || '=' || identifier_value FROM wallet.identity_conflicts WHERE kind = 'conflict'
+),
+departed AS (
+    SELECT
+        customer_key,
+        split_part(customer_key, '=', 1) AS identifier_name,
+        substr(customer_key, strpos(customer_key, '=') + 1) AS identifier_value
+    FROM crm.links
+    ANTI JOIN wallet.customer_wallet_status USING (customer_key)
+    WHERE departed_at IS NULL
+),
+borne_identifiers AS (
+    SELECT
+        n.identifier_name,
+        n.identifier_name = 'email' OR n.identifier_name LIKE '%.email' AS is_email,
+        nfc_normalize(
+            regexp_replace(
+                json_extract_string(p.identifiers, '$."' || n.identifier_name || '"'),
+                '^[\pZ\x09-\x0D\x{85}\x{200B}\x{FEFF}]+|[\pZ\x09-\x0D\x{85}\x{200B}\x{FEFF}]+$', '', 'g'
+            )
+        ) AS value
+    FROM wallet.pass_customers p
+    CROSS JOIN (SELECT DISTINCT identifier_name FROM departed) n
+    WHERE p.resolution = 'customer'
+),
+joined_keys AS (
+    SELECT DISTINCT identifier_name || '=' || CASE WHEN is_email THEN nfc_normalize(lower(value)) ELSE value END AS customer_key
+    FROM borne_identifiers
+    WHERE value IS NOT NULL
+    UNION
+    SELECT d.customer_key
+    FROM departed d
+    JOIN wallet.customer_wallet_status c ON c.email = d.identifier_value
+    WHERE d.identifier_name = 'email' OR d.identifier_name LIKE '%.email'
+),
+customers AS (
+    SELECT
+        customer_key, identifier_name, identifier_value, email, wallet_status, apple_wallet_installed_at,
+        google_wallet_installed_at, wallet_last_changed_at, wallet_last_event, FALSE AS is_departed
+    FROM wallet.customer_wallet_status
+    UNION ALL
+    SELECT customer_key, identifier_name, identifier_value, NULL, 'none', NULL, NULL, NULL, NULL, TRUE FROM departed
+)
+SELECT
+    c.* EXCLUDE (email),
+    CASE WHEN c.identifier_name = $customer_identifier THEN c.identifier_value END AS customer_id,
+    CASE WHEN s.email IS NULL THEN c.email END AS email,
+    s.email IS NOT NULL AS email_is_shared,
+    l.record_id AS linked_record_id,
+    j.customer_key IS NOT NULL AS has_joined_another,
+    d.customer_key IS NOT NULL AS is_disputed
+FROM customers c
+LEFT JOIN shared_emails s ON s.email = c.email
+LEFT JOIN crm.links l ON l.customer_key = c.customer_key
+LEFT JOIN joined_keys j ON c.is_departed AND j.customer_key = c.customer_key
+LEFT JOIN disputed_keys d ON d.customer_key = c.customer_key

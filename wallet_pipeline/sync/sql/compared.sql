@@ -1,0 +1,50 @@
+-- Each candidate's truth beside what the CRM holds and what was last verified there. Grain and key: customer_key. UTC.
+-- Read by plan and drift. Times apart by less than $tolerance_ms, status and last event being equal, are no difference.
+WITH verified AS (
+    SELECT
+        customer_key,
+        max_by(
+            struct_pack(
+                wallet_status, apple_wallet_installed_at, google_wallet_installed_at, wallet_last_changed_at,
+                wallet_last_event, intended_at
+            ),
+            verified_at
+        ) AS delivery
+    FROM crm.deliveries
+    WHERE verified_at IS NOT NULL
+    GROUP BY customer_key
+),
+beside AS (
+    SELECT
+        c.* EXCLUDE (wallet_last_changed_at, wallet_last_event),
+        CASE WHEN c.is_departed THEN r.wallet_last_changed_at ELSE c.wallet_last_changed_at END AS wallet_last_changed_at,
+        CASE WHEN c.is_departed THEN r.wallet_last_event ELSE c.wallet_last_event END AS wallet_last_event,
+        m.record_id, m.via, m.conflict, m.claims,
+        r.customer_id AS held_customer_id,
+        r.wallet_status AS held_wallet_status,
+        r.apple_wallet_installed_at AS held_apple_wallet_installed_at,
+        r.google_wallet_installed_at AS held_google_wallet_installed_at,
+        r.wallet_last_changed_at AS held_wallet_last_changed_at,
+        r.wallet_last_event AS held_wallet_last_event,
+        v.delivery
+    FROM candidates c
+    JOIN matches m USING (customer_key)
+    LEFT JOIN work.records r USING (record_id)
+    LEFT JOIN verified v USING (customer_key)
+)
+SELECT
+    *,
+    wallet_status IS DISTINCT FROM held_wallet_status
+        OR wallet_last_event IS DISTINCT FROM held_wallet_last_event
+        OR apart(apple_wallet_installed_at, held_apple_wallet_installed_at, $tolerance_ms)
+        OR apart(google_wallet_installed_at, held_google_wallet_installed_at, $tolerance_ms)
+        OR apart(wallet_last_changed_at, held_wallet_last_changed_at, $tolerance_ms)
+        OR (customer_id IS NOT NULL AND held_customer_id IS NULL AND NOT is_departed) AS differs,
+    wallet_status IS NOT DISTINCT FROM delivery.wallet_status
+        AND wallet_last_event IS NOT DISTINCT FROM delivery.wallet_last_event
+        AND NOT apart(apple_wallet_installed_at, delivery.apple_wallet_installed_at, $tolerance_ms)
+        AND NOT apart(google_wallet_installed_at, delivery.google_wallet_installed_at, $tolerance_ms)
+        AND NOT apart(wallet_last_changed_at, delivery.wallet_last_changed_at, $tolerance_ms) AS is_as_delivered,
+    (held_wallet_status IN ('apple', 'both') AND wallet_status NOT IN ('apple', 'both'))
+        OR (held_wallet_status IN ('google', 'both') AND wallet_status NOT IN ('google', 'both')) AS loses_a_wallet
+FROM beside

@@ -1,0 +1,22 @@
+-- When each customer first moved away from what the CRM was last told, or holds. Grain and key: customer_key. UTC.
+-- Read by plan, for the settle cap: a change that never comes to rest is sent after a while all the same.
+WITH versions AS (
+    SELECT
+        v.customer_key, v.valid_from, v.valid_to, c.delivery.intended_at AS told_at,
+        v.wallet_status IS NOT DISTINCT FROM c.held_wallet_status
+            AND v.wallet_last_event IS NOT DISTINCT FROM c.held_wallet_last_event
+            AND NOT apart(v.apple_wallet_installed_at, c.held_apple_wallet_installed_at, $tolerance_ms)
+            AND NOT apart(v.google_wallet_installed_at, c.held_google_wallet_installed_at, $tolerance_ms)
+            AND NOT apart(v.wallet_last_changed_at, c.held_wallet_last_changed_at, $tolerance_ms) AS is_held
+    FROM wallet.customer_status_changes v
+    JOIN compared c USING (customer_key)
+    WHERE c.differs
+),
+told AS (
+    SELECT *, greatest(told_at, max(valid_to) FILTER (is_held) OVER (PARTITION BY customer_key)) AS agreed_until
+    FROM versions
+)
+SELECT customer_key, min(valid_from) AS first_changed_at
+FROM told
+WHERE agreed_until IS NULL OR valid_from >= agreed_until
+GROUP BY customer_key

@@ -1,0 +1,35 @@
+-- The next rows of the plan to send, as far as they are still the truth. Grain and key: customer_key. Times in UTC.
+-- Read by deliver. A customer whose row has moved since, or is disputed by now, is left to the next plan.
+WITH next_rows AS (
+    SELECT *
+    FROM crm.plan
+    WHERE plan_hash = $plan_hash AND position > $after AND position <= $until
+),
+current_rows AS (
+    SELECT c.*
+    FROM wallet.customer_wallet_status c
+    SEMI JOIN next_rows USING (customer_key)
+),
+disputed AS (
+    SELECT unnest(customer_keys) AS customer_key FROM wallet.identity_conflicts WHERE kind = 'conflict'
+)
+SELECT
+    uuid()::VARCHAR AS delivery_id,
+    p.* EXCLUDE (planned_at, identifier_name, identifier_value)
+FROM next_rows p
+LEFT JOIN current_rows c USING (customer_key)
+WHERE CASE
+        WHEN p.reason = 'departed' THEN c.customer_key IS NULL
+        ELSE c.wallet_status = p.wallet_status
+            AND c.apple_wallet_installed_at IS NOT DISTINCT FROM p.apple_wallet_installed_at
+            AND c.google_wallet_installed_at IS NOT DISTINCT FROM p.google_wallet_installed_at
+            AND c.wallet_last_changed_at IS NOT DISTINCT FROM p.wallet_last_changed_at
+            AND c.wallet_last_event IS NOT DISTINCT FROM p.wallet_last_event
+            AND (
+                p.held_wallet_status IS NULL
+                OR p.held_wallet_status IN ('none', p.wallet_status)
+                OR p.wallet_status = 'both'
+                OR p.customer_key NOT IN (SELECT customer_key FROM disputed)
+            )
+    END
+ORDER BY p.position

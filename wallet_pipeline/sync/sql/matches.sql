@@ -1,0 +1,36 @@
+-- The CRM record of each candidate, as read for this plan, and why it must not be written, if so.
+-- Grain and key: customer_key. Read by compared. answers and records stand in the plan's work file.
+-- A record belongs to the customer that is linked to it or whose id it carries; one found by e-mail must be free.
+WITH found AS (
+    SELECT
+        c.customer_key, c.customer_id, c.is_departed,
+        coalesce(by_link.record_id, by_customer_id.record_id, by_email.record_id) AS record_id,
+        CASE
+            WHEN by_link.record_id IS NOT NULL THEN 'link'
+            WHEN by_customer_id.record_id IS NOT NULL THEN 'customer_id'
+            WHEN by_email.record_id IS NOT NULL THEN 'email'
+        END AS via
+    FROM candidates c
+    JOIN work.candidates asked USING (customer_key)
+    LEFT JOIN work.answers by_link ON by_link.key = 'record_id' AND by_link.asked = asked.linked_record_id
+    LEFT JOIN work.answers by_customer_id ON by_customer_id.key = 'customer_id' AND by_customer_id.asked = asked.customer_id
+    LEFT JOIN work.answers by_email ON by_email.key = 'email' AND by_email.asked = asked.email
+),
+claims AS (
+    SELECT record_id, count(*) AS customers, count(*) FILTER (via <> 'email') AS by_right
+    FROM found
+    WHERE record_id IS NOT NULL AND NOT is_departed
+    GROUP BY record_id
+)
+SELECT
+    f.customer_key, f.record_id, f.via,
+    coalesce(cl.customers, 0) AS claims,
+    CASE
+        WHEN f.is_departed THEN NULL
+        WHEN r.customer_id <> f.customer_id THEN 'conflict: the record carries another customer id'
+        WHEN f.via = 'email' AND cl.customers > 1 THEN 'conflict: several customers match the record'
+        WHEN cl.by_right > 1 THEN 'conflict: several customers match the record'
+    END AS conflict
+FROM found f
+LEFT JOIN claims cl USING (record_id)
+LEFT JOIN work.records r USING (record_id)

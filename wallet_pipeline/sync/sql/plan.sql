@@ -1,0 +1,55 @@
+-- What is to be done in the CRM: one row per customer that is not to be left alone. Grain and key: customer_key. UTC.
+-- Becomes crm.plan, read by deliver, the mass change check and the operator. $now, $settle_window, $settle_cap: the settle
+-- rule; $missing_contacts: create or skip; $create_needs_email: the CRM makes no record without an e-mail.
+WITH judged AS (
+    SELECT
+        c.*,
+        c.record_id IS NULL AS is_unknown,
+        coalesce($now - c.wallet_last_changed_at >= $settle_window, TRUE)
+            OR coalesce($now - f.first_changed_at >= $settle_cap, FALSE) AS is_settled
+    FROM compared c
+    LEFT JOIN first_changes f USING (customer_key)
+),
+decided AS (
+    SELECT
+        *,
+        CASE
+            WHEN is_departed AND (is_unknown OR NOT differs) THEN NULL
+            WHEN is_departed AND (has_joined_another OR claims > 0) THEN ['hold', 'joined another customer']
+            WHEN is_departed AND is_disputed THEN ['hold', 'disputed identifier']
+            WHEN is_departed THEN ['update', 'departed']
+            WHEN conflict IS NOT NULL THEN ['hold', conflict]
+            WHEN NOT is_unknown AND NOT differs THEN NULL
+            WHEN is_disputed AND loses_a_wallet THEN ['hold', 'disputed identifier']
+            WHEN is_unknown AND customer_id IS NULL AND email_is_shared THEN ['hold', 'shared e-mail']
+            WHEN is_unknown AND customer_id IS NULL AND email IS NULL THEN ['hold', 'no key that the CRM knows']
+            WHEN is_unknown AND $missing_contacts = 'skip' THEN ['skip', 'not in the CRM']
+            WHEN is_unknown AND $create_needs_email AND email_is_shared THEN ['hold', 'shared e-mail']
+            WHEN is_unknown AND $create_needs_email AND email IS NULL THEN ['hold', 'no e-mail to create it with']
+            WHEN NOT is_settled THEN ['hold', 'settling']
+            WHEN is_unknown THEN ['create', 'new']
+            WHEN delivery IS NULL THEN ['link', 'new']
+            WHEN is_as_delivered THEN ['update', 'drift']
+            ELSE ['update', 'changed']
+        END AS decision
+    FROM judged
+)
+SELECT
+    customer_key, identifier_name, identifier_value, customer_id, email, record_id,
+    decision[1] AS action,
+    decision[2] AS reason,
+    held_wallet_status, wallet_status,
+    held_apple_wallet_installed_at, apple_wallet_installed_at,
+    held_google_wallet_installed_at, google_wallet_installed_at,
+    held_wallet_last_changed_at, wallet_last_changed_at,
+    held_wallet_last_event, wallet_last_event,
+    CASE
+        WHEN decision[1] IN ('update', 'link', 'create') THEN
+            row_number() OVER (
+                ORDER BY
+                    CASE decision[1] WHEN 'update' THEN 1 WHEN 'link' THEN 2 WHEN 'create' THEN 3 ELSE 4 END,
+                    decision[2], customer_id IS NULL, customer_key
+            )
+    END AS position
+FROM decided
+WHERE decision IS NOT NULL
