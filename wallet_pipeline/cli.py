@@ -9,9 +9,13 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
+from wallet_pipeline.clients.http import ServiceError
 from wallet_pipeline.demo import DemoError, run_demo, sandbox
 from wallet_pipeline.headless import dagster_environment, run_approved_plan, run_daily, run_insights
-from wallet_pipeline.settings import Settings
+from wallet_pipeline.settings import MissingSettingError, Settings
+from wallet_pipeline.sync.destination import DefinitionsError
+from wallet_pipeline.sync.hubspot import connect
+from wallet_pipeline.sync.setup_crm import setup_crm
 
 _DAYS_READ_AGAIN = 3
 
@@ -67,6 +71,19 @@ def run(since: datetime | None, approve_snapshot: str, approve_plan: str) -> Non
     insights = run_insights(_not_before(_settings().insights_first_day, first), today, env)
     daily = run_daily(env, approve_snapshot)
     sys.exit(not (insights and daily))
+
+
+@main.command("setup-crm")
+def prepare_crm() -> None:
+    """Create the contact properties that the CRM lacks; needs a token with crm.schemas.contacts.write."""
+    try:
+        with connect(_settings()) as destination:
+            result = setup_crm(destination)
+    except (MissingSettingError, ServiceError, DefinitionsError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(
+        f"Created: {', '.join(result.created) or 'nothing'}. There already: {', '.join(result.present) or 'none'}."
+    )
 
 
 def _not_before(earliest: date, first: date) -> date:

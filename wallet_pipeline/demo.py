@@ -146,7 +146,8 @@ def _change_the_world(box: Sandbox) -> set[str]:
 
 def _written(box: Sandbox, since: datetime) -> set[str]:
     """Return the contacts that the CRM itself says were written through its API since then."""
-    answer = requests.get(f"{box.hubspot_url}/sandbox/writes", {"since": since.isoformat()}, timeout=_TIME_LIMIT).json()
+    moment = since.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    answer = requests.get(f"{box.hubspot_url}/sandbox/writes", {"since": moment}, timeout=_TIME_LIMIT).json()
     return {write["id"] for write in answer["writes"]}
 
 

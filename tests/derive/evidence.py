@@ -51,7 +51,7 @@ def add_snapshot(con: duckdb.DuckDBPyConnection, folder: Path, snapshot: dict[st
     passes = [{**p, "passType": p["type"], "secret": "x"} for p in snapshot["passes"]]
     staged = folder / f"{snapshot['id']}.duckdb"
     with open_staging(staged) as loader:
-        loader.load(0, json.dumps(passes).encode())
+        loader.load({0: json.dumps(passes).encode()})
     merge_staged(
         con,
         staged,

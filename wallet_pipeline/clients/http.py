@@ -11,11 +11,12 @@ from typing import Any, Protocol, Self
 
 import requests
 import tenacity
+import urllib3
 from requests.adapters import HTTPAdapter
 
 log = logging.getLogger(__name__)
 
-TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504, 521, 522, 523, 524, 525, 526})
+TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 521, 522, 523, 524, 525, 526})
 _CHUNK_BYTES = 1 << 18
 _LONGEST_PAUSE = 60.0
 
@@ -38,6 +39,10 @@ class NotFoundError(ServiceError):
 
 class UnreachableError(ServiceError):
     """No usable answer came, however often it was tried. Whether the service acted on the request is unknown."""
+
+
+class TooSlowError(UnreachableError):
+    """The service was reached, but its answer did not come within the time limits."""
 
 
 class QuotaError(ServiceError):
@@ -125,11 +130,13 @@ class HttpClient:
         payload: Any = None,
         repeatable: bool = True,
         transient: frozenset[int] = TRANSIENT_STATUSES,
+        retry_timeouts: bool = True,
     ) -> Answer:
         """Send a request and return the answer, whatever its status.
 
         A repeatable request is sent again after a broken connection and after a status in `transient`; one that is not
-        repeatable only after 429, which promises that nothing was done. Raises UnreachableError.
+        repeatable only after 429, which promises that nothing was done. Without `retry_timeouts` an answer that takes
+        too long is not asked for again. Raises TooSlowError, UnreachableError.
         """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_TryAgainError),
@@ -139,11 +146,13 @@ class HttpClient:
         )
         statuses = transient if repeatable else frozenset({429})
         try:
-            return retrying(self._once, method, path, params, payload, statuses)
+            return retrying(self._once, method, path, params, payload, statuses, retry_timeouts)
         except tenacity.RetryError as error:
-            return self._last_word(error.last_attempt.exception(), method, path)
+            failure = error.last_attempt.exception()
         except requests.RequestException as error:
-            raise self._unreachable(method, path, error) from None
+            failure = error
+        # Raised outside of the handlers: the library's exceptions may quote headers, and a context would carry them on.
+        return self._last_word(failure, method, path)
 
     def __enter__(self) -> Self:
         return self
@@ -157,7 +166,13 @@ class HttpClient:
             session.close()
 
     def _once(
-        self, method: str, path: str, params: Mapping[str, str] | None, payload: Any, statuses: frozenset[int]
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        payload: Any,
+        statuses: frozenset[int],
+        retry_timeouts: bool,  # noqa: FBT001  tenacity hands the arguments on by position
     ) -> Answer:
         repeatable = statuses != {429}
         if self._pacer:
@@ -165,7 +180,8 @@ class HttpClient:
         try:
             answer = self._send(method, path, params, payload)
         except requests.RequestException as error:
-            if repeatable and _may_pass(error):
+            too_slow = isinstance(error, requests.ReadTimeout)
+            if repeatable and _may_pass(error) and (retry_timeouts or not too_slow):
                 raise _TryAgainError(error=error) from error
             raise
         pause = self._pacer.heed(answer) if self._pacer else retry_after(answer)
@@ -184,12 +200,7 @@ class HttpClient:
             stream=True,
             allow_redirects=False,
         ) as response:
-            chunks = []
-            for chunk in response.iter_content(_CHUNK_BYTES):
-                chunks.append(chunk)
-                if time.monotonic() > deadline:
-                    raise requests.ReadTimeout(f"the answer was not complete after {self._limits.answer:.0f} s")
-            return Answer(response.status_code, response.headers, b"".join(chunks))
+            return Answer(response.status_code, response.headers, _read(response, deadline))
 
     def _session(self) -> requests.Session:
         """One session a thread: `requests` does not promise that a session may be shared."""
@@ -210,13 +221,27 @@ class HttpClient:
     def _last_word(self, error: BaseException | None, method: str, path: str) -> Answer:
         if isinstance(error, _TryAgainError) and error.answer is not None:
             return error.answer
-        raise self._unreachable(method, path, error.error if isinstance(error, _TryAgainError) else error) from None
-
-    def _unreachable(self, method: str, path: str, error: BaseException | None) -> UnreachableError:
-        return UnreachableError(
-            f"{self.service} gave no usable answer to {method} {self.base_url}{path}: {_short(error)}. Check the"
+        cause = error.error if isinstance(error, _TryAgainError) else error
+        kind = TooSlowError if isinstance(cause, requests.ReadTimeout) else UnreachableError
+        raise kind(
+            f"{self.service} gave no usable answer to {method} {self.base_url}{path}: {_short(cause)}. Check the"
             " network and the base URL in the settings, and run again when the service is back."
         )
+
+
+def _read(response: requests.Response, deadline: float) -> bytes:
+    """Return the whole body. Bytes are taken as they come, so that a trickle cannot outlast the deadline unseen."""
+    chunks = []
+    try:
+        while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+            chunks.append(chunk)
+            if time.monotonic() > deadline:
+                raise requests.ReadTimeout
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise requests.ReadTimeout from error
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.exceptions.ChunkedEncodingError from error
+    return b"".join(chunks)
 
 
 class _TryAgainError(Exception):

@@ -18,12 +18,13 @@ from wallet_pipeline.clients.http import (
     ScopeError,
     ServiceError,
     TimeLimits,
+    TooSlowError,
     UnexpectedAnswerError,
 )
 
 _SERVICE = "The Wallet Crew"
 _OK, _BAD_REQUEST, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 200, 400, 401, 403, 404, 429
-_TIMED_OUT = frozenset({408, 504})
+_TIMED_OUT = frozenset({408, 504, 524})
 
 
 class QueryTimeoutError(ServiceError):
@@ -79,13 +80,17 @@ class WalletCrew:
 
     def query_insights(self, kql: str) -> list[list[Any]]:
         """Return the rows of a KQL query, by position. Needs Insights.Read. Raises QueryTimeoutError, ServiceError."""
-        answer = self._checked(
-            "POST",
-            "/insights/query",
-            "Insights.Read",
-            payload={"query": kql},
-            transient=TRANSIENT_STATUSES - _TIMED_OUT,
-        )
+        try:
+            answer = self._checked(
+                "POST",
+                "/insights/query",
+                "Insights.Read",
+                payload={"query": kql},
+                transient=TRANSIENT_STATUSES - _TIMED_OUT,
+                retry_timeouts=False,
+            )
+        except TooSlowError as error:
+            raise QueryTimeoutError(f"{_SERVICE} took too long over an Insights query.") from error
         rows = answer.json(_SERVICE)
         rows = rows.get("rows") if isinstance(rows, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):

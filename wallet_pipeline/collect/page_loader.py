@@ -3,7 +3,7 @@
 import json
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -22,56 +22,54 @@ class SnapshotError(Exception):
 
 
 class PageLoader:
-    """Loads pages into the table `listing` of a staging file of its own."""
+    """Loads pages into the table `pages` of a staging file of its own, to be read through its view `listing`."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self._con = con
         self._memory = fsspec.filesystem("memory")
-        self._query = (files("wallet_pipeline.collect") / "sql" / "listing.sql").read_text()
+        self._folder = f"/wallet_pipeline/{uuid.uuid4().hex}"
         con.register_filesystem(self._memory)
 
-    def load(self, index: int, body: bytes) -> int:
-        """Append the page's passes to `listing` and return how many they are. Raises SnapshotError."""
-        if _FRACTIONAL_NUMBER.search(body):
-            body = _numbers_as_written(body)
-        path = f"/wallet_pipeline/{uuid.uuid4().hex}.json"
-        self._memory.pipe(path, body)
+    def load(self, pages: Mapping[int, bytes]) -> int:
+        """Append the passes of some pages, by index, and return how many they are. Raises SnapshotError."""
+        loaded = self._scalar("SELECT count(*) FROM pages")
+        paths = [f"{self._folder}/{index}.json" for index in pages]
         try:
-            self._con.execute(f"CREATE OR REPLACE TEMP TABLE page AS {self._query}", {"file": f"memory://{path}"})
+            for path, body in zip(paths, pages.values(), strict=True):
+                self._memory.pipe(path, _numbers_as_written(body) if _FRACTIONAL_NUMBER.search(body) else body)
+            self._con.execute(f"INSERT INTO pages {_query('pages')}", {"files": [f"memory://{path}" for path in paths]})
         except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
             # The library's message quotes whole passes, secrets too: only the kind of mismatch is passed on.
-            raise SnapshotError(_misshapen(index, error)) from None
+            raise SnapshotError(_misshapen(error)) from None
         finally:
-            self._memory.rm(path)
-        self._check_page(index)
-        self._con.execute("INSERT INTO listing SELECT * FROM page")
-        return self._scalar("SELECT count(*) FROM page")
+            self._memory.rm(self._folder, recursive=True)
+        return self._scalar("SELECT count(*) FROM pages") - loaded
 
-    def distinct_passes(self) -> int:
-        """Return how many different passes have been loaded."""
-        return self._scalar("SELECT count(DISTINCT pass_id) FROM listing")
-
-    def clear(self) -> None:
-        """Forget all pages."""
-        self._con.execute("DELETE FROM listing")
-
-    def _check_page(self, index: int) -> None:
-        if nameless := self._scalar("SELECT count(*) FROM page WHERE coalesce(trim(pass_id), '') = ''"):
+    def check(self) -> None:
+        """Raise SnapshotError when a loaded pass cannot be used: it has no id, or a date that is none."""
+        if nameless := self._scalar("SELECT count(*) FROM pages WHERE coalesce(trim(pass_id), '') = ''"):
             raise SnapshotError(
-                f"Page {index} of the passes has {nameless} without an id, so they cannot be told apart. Nothing was"
-                " taken over; ask the vendor's support what these passes are."
+                f"{nameless} of the listed passes have no id, so they cannot be told apart. Nothing was taken over; ask"
+                " the vendor's support what these passes are."
             )
         unreadable = self._con.execute(
-            "SELECT pass_id || ' (' || array_to_string(unreadable, ', ') || ')' FROM page"
+            "SELECT DISTINCT pass_id || ' (' || array_to_string(unreadable, ', ') || ')' FROM listing"
             " WHERE len(unreadable) > 0 ORDER BY 1"
         ).fetchall()
         if unreadable:
             named = ", ".join(name for (name,) in unreadable[:_NAMED_PASSES])
             raise SnapshotError(
-                f"Page {index} of the passes has {len(unreadable)} with an installation date that is no date: {named}."
-                " Nothing was taken over, for reading it as `not installed` would be a guess; show these passes to the"
-                " vendor's support."
+                f"{len(unreadable)} passes have an installation date that is no date: {named}. Nothing was taken over,"
+                " for reading it as `not installed` would be a guess; show these passes to the vendor's support."
             )
+
+    def distinct_passes(self) -> int:
+        """Return how many different passes have been loaded."""
+        return self._scalar("SELECT count(DISTINCT pass_id) FROM pages")
+
+    def clear(self) -> None:
+        """Forget all pages."""
+        self._con.execute("DELETE FROM pages")
 
     def _scalar(self, query: str) -> int:
         row = self._con.execute(query).fetchone()
@@ -86,12 +84,17 @@ def open_staging(file: Path) -> Iterator[PageLoader]:
     try:
         con.execute("SET TimeZone = 'UTC'")
         con.execute(
-            "CREATE TABLE listing (pass_id VARCHAR, pass_type VARCHAR, created_at TIMESTAMP, identifiers VARCHAR,"
-            " apple_at TIMESTAMP, google_at TIMESTAMP, unreadable VARCHAR[], other_wallets BIGINT)"
+            "CREATE TABLE pages (page BIGINT, pass_id VARCHAR, pass_type VARCHAR, created_at VARCHAR, identifiers JSON,"
+            " providers MAP(VARCHAR, VARCHAR))"
         )
+        con.execute(f"CREATE VIEW listing AS {_query('listing')}")
         yield PageLoader(con)
     finally:
         con.close()
+
+
+def _query(name: str) -> str:
+    return (files("wallet_pipeline.collect") / "sql" / f"{name}.sql").read_text()
 
 
 def _numbers_as_written(body: bytes) -> bytes:
@@ -101,10 +104,11 @@ def _numbers_as_written(body: bytes) -> bytes:
         return body  # not JSON: the loader says so, in one place
 
 
-def _misshapen(index: int, error: duckdb.Error) -> str:
+def _misshapen(error: duckdb.Error) -> str:
+    page = re.search(r"(\d+)\.json", str(error))
     mismatch = re.search(r"Expected (\w+), but got (\w+)", str(error))
     found = f": {mismatch[1]} was expected, {mismatch[2]} came" if mismatch else ""
     return (
-        f"Page {index} of the passes has another shape than documented (a list of passes, whose `providers` maps a"
-        f" wallet to a date){found}. Nothing was taken over; the API may have changed: compare with its reference."
+        f"Page {page[1] if page else ''} of the passes has another shape than documented (a list of passes, whose"
+        f" `providers` maps a wallet to a date){found}. Nothing was taken over; the API may have changed: compare with its reference."
     )

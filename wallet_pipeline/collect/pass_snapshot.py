@@ -3,7 +3,7 @@
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -24,6 +24,8 @@ _READINGS = 3
 _CLOCK_TOLERANCE = timedelta(minutes=5)
 _SECONDS_BETWEEN_REPORTS = 5.0
 _HELD_FILES_KEPT = 3
+# Pages that are loaded by one statement: a statement a page takes twice as long.
+_PAGES_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ def _read_until_it_stands_still(
             "reading %d of %d: %d different passes of %d; the list moved while it was read",
             attempt, _READINGS, distinct, reading.highest_total,
         )  # fmt: skip
+    loader.check()
     return reading, attempt, distinct
 
 
@@ -161,7 +164,7 @@ def _read_all(
         )
     reading = _Reading(*_start_of(first, our_start), our_start)
     progress = _Progress()
-    size = _take(reading, loader, first, progress)
+    size = _take(reading, loader, [first], progress)
     if 0 < size < first.total or size == page_size:
         _read_planned(client, loader, reading, size, concurrency, progress)
         _read_beyond(client, loader, reading, size, progress)
@@ -176,11 +179,11 @@ def _start_of(first: PassPage, our_start: datetime) -> tuple[datetime, str]:
     return our_start, "own"
 
 
-def _take(reading: _Reading, loader: PageLoader, page: PassPage, progress: "_Progress") -> int:
-    count = loader.load(page.index, page.body)
-    reading.pages += 1
+def _take(reading: _Reading, loader: PageLoader, pages: list[PassPage], progress: "_Progress") -> int:
+    count = loader.load({page.index: page.body for page in pages})
+    reading.pages += len(pages)
     reading.passes += count
-    reading.highest_total = max(reading.highest_total, page.total or 0)
+    reading.highest_total = max(reading.highest_total, *(page.total or 0 for page in pages))
     progress.report(reading)
     return count
 
@@ -189,25 +192,23 @@ def _read_planned(
     client: WalletCrew, loader: PageLoader, reading: _Reading, size: int, concurrency: int, progress: "_Progress"
 ) -> None:
     """Read the pages that the total announces, `concurrency` at a time; a total that grows announces more."""
-
-    def indexes() -> Iterator[int]:
-        index = 1
-        while index * size < reading.highest_total:
-            yield index
-            index += 1
-
+    index = 1
+    read: list[PassPage] = []
+    running: set[Future[PassPage]] = set()
     with ThreadPoolExecutor(concurrency) as pool:
-        todo = indexes()
-        running: set[Future[PassPage]] = set()
         try:
             while True:
-                while len(running) < concurrency and (index := next(todo, None)) is not None:
+                while len(running) < concurrency and index * size < reading.highest_total:
                     running.add(pool.submit(client.read_passes, index, size))
-                if not running:
+                    index += 1
+                if read and (not running or len(read) >= _PAGES_AT_ONCE):
+                    _take(reading, loader, read, progress)
+                    read = []
+                elif not running:
                     return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    _take(reading, loader, future.result(), progress)
+                else:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    read += [future.result() for future in done]
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -215,10 +216,8 @@ def _read_planned(
 def _read_beyond(client: WalletCrew, loader: PageLoader, reading: _Reading, size: int, progress: "_Progress") -> None:
     """Read on past the announced total while pages are full and bring new passes: the total may be too low."""
     known = loader.distinct_passes()
-    index = reading.pages
-    while reading.passes >= index * size:
-        _take(reading, loader, client.read_passes(index, size), progress)
-        index += 1
+    while reading.passes >= reading.pages * size:
+        _take(reading, loader, [client.read_passes(reading.pages, size)], progress)
         before, known = known, loader.distinct_passes()
         if known == before:
             return

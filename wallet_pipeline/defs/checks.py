@@ -7,9 +7,7 @@ from wallet_pipeline.defs.resources import Pipeline, explained
 _VENDOR_SHARE = 0.005
 
 
-def _check(
-    asset: str, name: str, claim: str, query: str, advice: str
-) -> dg.AssetChecksDefinition:
+def _check(asset: str, name: str, claim: str, query: str, advice: str) -> dg.AssetChecksDefinition:
     """Return a check that passes when `query` counts nothing."""
 
     @dg.asset_check(asset=asset, name=name, description=claim)
@@ -92,7 +90,9 @@ def unmatched_share(pipeline: Pipeline) -> dg.AssetCheckResult:
         ).fetchone() or (0, 0)
     limit = pipeline.settings().max_unmatched_share
     share = unmatched / passes if passes else 0.0
-    advice = "" if share <= limit else " See which identifiers they do bear in unmatched_passes; correct IDENTIFIER_ORDER."
+    advice = (
+        "" if share <= limit else " See which identifiers they do bear in unmatched_passes; correct IDENTIFIER_ORDER."
+    )
     return dg.AssetCheckResult(
         passed=share <= limit,
         severity=dg.AssetCheckSeverity.WARN,
@@ -118,7 +118,9 @@ def _vendor_check(wallet: str) -> dg.AssetChecksDefinition:
         # Passes go on being installed while the run goes on, so a few are no disagreement.
         agrees = difference <= max(5, _VENDOR_SHARE * theirs)
         text = f"The vendor counts {theirs} passes in {wallet}, the registers {ours[0]}."
-        advice = "" if agrees else " Take another snapshot; if they still differ, look at raw.snapshots for undated ones."
+        advice = (
+            "" if agrees else " Take another snapshot; if they still differ, look at raw.snapshots for undated ones."
+        )
         return dg.AssetCheckResult(
             passed=agrees,
             severity=dg.AssetCheckSeverity.WARN,

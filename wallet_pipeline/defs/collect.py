@@ -44,7 +44,7 @@ class SnapshotConfig(dg.Config):
         )
     ],
 )
-def pass_snapshot(config: SnapshotConfig, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def pass_snapshot(config: SnapshotConfig, pipeline: Pipeline) -> dg.MaterializeResult:
     """Read all passes, or approve a held snapshot."""
     with explained():
         settings = pipeline.settings()
@@ -65,7 +65,7 @@ def pass_snapshot(config: SnapshotConfig, pipeline: Pipeline) -> dg.MaterializeR
         return _snapshot_result(snapshot)
 
 
-def _snapshot_result(snapshot: Snapshot) -> dg.MaterializeResult[None]:
+def _snapshot_result(snapshot: Snapshot) -> dg.MaterializeResult:
     accepted = snapshot.verdict == "accepted"
     sentence = (
         f"{snapshot.passes} passes of {snapshot.highest_total}, accepted."
@@ -98,7 +98,7 @@ def _snapshot_result(snapshot: Snapshot) -> dg.MaterializeResult[None]:
     backfill_policy=dg.BackfillPolicy.single_run(),
     freshness_policy=DAILY,
 )
-def insights_daily(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def insights_daily(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
     """Read the days of the run's partitions from Insights, in few calls."""
     window = context.partition_time_window
     with explained(), pipeline.wallet_crew() as client:

@@ -23,7 +23,7 @@ CUSTOMER_TABLES = (
     metadata=definition_metadata("wallet.registers"),
     freshness_policy=DAILY,
 )
-def wallet_registers(pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def wallet_registers(pipeline: Pipeline) -> dg.MaterializeResult:
     """Apply the status rules to all evidence of each pass and wallet."""
     with explained(), pipeline.open_warehouse() as con:
         derive_registers(con, pipeline.rules())
@@ -50,7 +50,7 @@ def wallet_registers(pipeline: Pipeline) -> dg.MaterializeResult[None]:
         for table in CUSTOMER_TABLES
     ]
 )
-def customers(pipeline: Pipeline) -> Iterator[dg.MaterializeResult[None]]:
+def customers(pipeline: Pipeline) -> Iterator[dg.MaterializeResult]:
     """Resolve passes to customers and derive each customer's wallet status; all tables in one transaction."""
     with explained(), pipeline.open_warehouse() as con:
         derive_customers(con, pipeline.rules(), now())
@@ -76,7 +76,7 @@ def customers(pipeline: Pipeline) -> Iterator[dg.MaterializeResult[None]]:
     metadata=definition_metadata("adoption.adoption_daily"),
     freshness_policy=DAILY,
 )
-def adoption_daily(pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def adoption_daily(pipeline: Pipeline) -> dg.MaterializeResult:
     """Count installs and uninstalls a day, and the passes installed at its end."""
     with explained(), pipeline.open_warehouse() as con:
         derive_adoption_daily(con)

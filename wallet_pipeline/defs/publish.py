@@ -24,7 +24,7 @@ from wallet_pipeline.warehouse.publish import publish
     " comments. It is replaced at once; readers that have it open keep the old one.",
     freshness_policy=DAILY,
 )
-def bi_database(pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def bi_database(pipeline: Pipeline) -> dg.MaterializeResult:
     """Copy the tables for analysts into wallet_bi.duckdb."""
     with explained(), pipeline.open_warehouse() as con:
         published = publish(con, pipeline.settings().bi_file)

@@ -13,10 +13,11 @@ from wallet_pipeline.clients.wallet_crew import WalletCrew
 from wallet_pipeline.collect.page_loader import SnapshotError
 from wallet_pipeline.derive.statuses import StatusRules
 from wallet_pipeline.settings import MissingSettingError, Settings
+from wallet_pipeline.sync.destination import DefinitionsError
 from wallet_pipeline.warehouse.connection import WarehouseError, connect
 from wallet_pipeline.warehouse.publish import PublishError
 
-_EXPLAINED = (MissingSettingError, ServiceError, SnapshotError, WarehouseError, PublishError)
+_EXPLAINED = (MissingSettingError, ServiceError, SnapshotError, DefinitionsError, WarehouseError, PublishError)
 
 
 class Pipeline(dg.ConfigurableResource[None]):

@@ -6,7 +6,7 @@ from wallet_pipeline.defs.collect import DAILY
 from wallet_pipeline.defs.resources import Pipeline, explained, now
 from wallet_pipeline.defs.tables import breakdown, definition_metadata, description
 from wallet_pipeline.sync.hubspot import connect
-from wallet_pipeline.sync.plan import make_plan, mass_change
+from wallet_pipeline.sync.plan import PlanRules, make_plan, mass_change
 from wallet_pipeline.sync.write import deliver
 
 
@@ -32,12 +32,14 @@ class PlanConfig(dg.Config):
         )
     ],
 )
-def crm_plan(config: PlanConfig, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def crm_plan(config: PlanConfig, pipeline: Pipeline) -> dg.MaterializeResult:
     """Read the CRM, compare, and plan the writes; nothing is written here."""
     with explained():
         settings = pipeline.settings()
         with connect(settings) as destination:
-            plan = make_plan(pipeline.open_warehouse, destination, settings.staging_dir, pipeline.plan_rules(), now())
+            plan = make_plan(
+                pipeline.open_warehouse, destination, settings.staging_dir, PlanRules.from_settings(settings), now()
+            )
         with pipeline.open_warehouse() as con:
             mass = mass_change(con, settings.max_none_share, settings.max_none_customers)
             actions = breakdown(
@@ -52,16 +54,16 @@ def crm_plan(config: PlanConfig, pipeline: Pipeline) -> dg.MaterializeResult[Non
         )
     return dg.MaterializeResult(
         metadata={
-            "dagster/row_count": sum(plan.actions.values()),
+            "dagster/row_count": plan.rows,
             "plan_hash": plan.plan_hash,
             "actions": actions,
             "requests": plan.requests,
-            **plan.actions,
+            "customers": plan.customers,
+            "records_read": plan.records,
+            **{f"to_{action}": count for action, count in plan.by_action.items()},
         },
         check_results=[
-            dg.AssetCheckResult(
-                check_name="no_mass_change", passed=approved or not mass.stops, description=sentence
-            )
+            dg.AssetCheckResult(check_name="no_mass_change", passed=approved or not mass.stops, description=sentence)
         ],
     )
 
@@ -74,11 +76,15 @@ def crm_plan(config: PlanConfig, pipeline: Pipeline) -> dg.MaterializeResult[Non
     metadata=definition_metadata("crm.deliveries"),
     freshness_policy=DAILY,
 )
-def crm_contacts(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def crm_contacts(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
     """Write the planned changes, read each back, and book what the CRM then holds."""
     with explained():
-        with connect(pipeline.settings()) as destination:
-            result = deliver(pipeline.open_warehouse, destination, pipeline.plan_rules(), now)
+        settings = pipeline.settings()
+        with connect(settings) as destination:
+            result = deliver(pipeline.open_warehouse, destination, PlanRules.from_settings(settings), now)
         if result.written == 0:
-            context.log.info("0 contacts written: the CRM already holds the truth")
-    return dg.MaterializeResult(metadata={"dagster/row_count": result.written, **vars(result)})
+            context.log.info("0 contacts written: the CRM already holds the truth of every customer that is due")
+        if result.stopped:
+            context.log.warning("%s %d customers stay planned for the next run.", result.stopped, result.left)
+    counts = {name: value for name, value in vars(result).items() if value is not None}
+    return dg.MaterializeResult(metadata={"dagster/row_count": result.written, **counts})

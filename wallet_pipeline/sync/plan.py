@@ -48,6 +48,7 @@ _READ = (
     + "}]"
 )
 
+
 @dataclass(frozen=True)
 class PlanRules:
     """The settings that decide what is sent, and when."""
@@ -108,8 +109,8 @@ def make_plan(
     `now` is aware. Raises DefinitionsError when the CRM lacks the fields, ServiceError when it cannot be read; the last
     plan then stands.
     """
-    require_definitions(destination)
     before = destination.requests
+    require_definitions(destination)
     with _work_file(work_dir) as work_file:
         with open_warehouse() as con, _attached(con, work_file):
             con.execute(f"CREATE TABLE work.candidates AS {query('candidates')}", _identifier(rules))
@@ -121,7 +122,9 @@ def make_plan(
 
 def mass_change(con: duckdb.DuckDBPyConnection, max_share: float, max_customers: int) -> MassChange:
     """Compare the newest plan with what the CRM held when it was made."""
-    turning = _count(con, f"SELECT count(*) FROM crm.plan WHERE position > 0 AND {_HELD_A_WALLET} AND wallet_status = 'none'")
+    turning = _count(
+        con, f"SELECT count(*) FROM crm.plan WHERE position > 0 AND {_HELD_A_WALLET} AND wallet_status = 'none'"
+    )
     of = _count(con, "SELECT coalesce(max_by(with_wallet, planned_at), 0) FROM crm.plans")
     share = turning / of if of else 0.0
     stops = turning > max_customers and share > max_share
@@ -209,7 +212,8 @@ def _keep(con: duckdb.DuckDBPyConnection, key: Key, found: Mapping[str, Record])
 
 def _row(asked: str, record: Record) -> dict[str, Any]:
     fields = {
-        name: naive(value).isoformat() if isinstance(value, datetime) else value for name, value in record.fields.items()
+        name: naive(value).isoformat() if isinstance(value, datetime) else value
+        for name, value in record.fields.items()
     }
     return {"asked": asked, "record_id": record.record_id, "customer_id": record.customer_id, **fields}
 
@@ -261,7 +265,9 @@ def _replace_plan(con: duckdb.DuckDBPyConnection, now: datetime, requests: int) 
         "SELECT md5(coalesce(string_agg(md5(CAST(p AS VARCHAR)), '' ORDER BY customer_key), '')) FROM new_plan p",
     )
     con.execute("DELETE FROM crm.plan")
-    con.execute("INSERT INTO crm.plan BY NAME SELECT *, ? AS plan_hash, ? AS planned_at FROM new_plan", [plan_hash, now])
+    con.execute(
+        "INSERT INTO crm.plan BY NAME SELECT *, ? AS plan_hash, ? AS planned_at FROM new_plan", [plan_hash, now]
+    )
     con.execute(
         f"""
         INSERT INTO crm.plans BY NAME

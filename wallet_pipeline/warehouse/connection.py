@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import duckdb
 
 log = logging.getLogger(__name__)
 
-_HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
+_HOLDER = re.compile(r"lock is held(?: in (?P<program>.+?))? \(PID (?P<pid>\d+)\)")
 
 
 class WarehouseError(Exception):
@@ -48,11 +49,11 @@ def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
     con.execute("COMMIT")
 
 
-def migrate(con: duckdb.DuckDBPyConnection) -> None:
+def migrate(con: duckdb.DuckDBPyConnection, folder: Traversable | None = None) -> None:
     """Bring the schema up to date: each file of `migrations/` once, in order, together with its record."""
+    folder = folder or files("wallet_pipeline.warehouse") / "migrations"
     con.execute("CREATE TABLE IF NOT EXISTS schema_migrations (name VARCHAR, applied_at TIMESTAMP)")
     applied = {name for (name,) in con.execute("SELECT name FROM schema_migrations").fetchall()}
-    folder = files("wallet_pipeline.warehouse") / "migrations"
     for script in sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name):
         if script.name in applied:
             continue
@@ -66,11 +67,11 @@ def _open(file: Path, deadline: float) -> duckdb.DuckDBPyConnection:
     while True:
         try:
             return duckdb.connect(file)
-        except duckdb.IOException as error:
+        except duckdb.Error as error:
             holder = _HOLDER.search(str(error))
             if holder is None:
                 raise WarehouseError(_cannot_open(file, error)) from error
-            held_by = f"{Path(holder['program']).name} (process {holder['pid']})"
+            held_by = f"{Path(holder['program'] or 'another program').name} (process {holder['pid']})"
             if time.monotonic() >= deadline:
                 raise WarehouseError(
                     f"The warehouse {file} is held by {held_by}. Close that program, or wait until it is done, and"

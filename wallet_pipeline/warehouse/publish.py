@@ -1,6 +1,7 @@
 """The copy of the warehouse that analysts read: written aside, then put in place at once."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +47,12 @@ def publish(con: duckdb.DuckDBPyConnection, bi_file: Path) -> Published:
         _remove(aside)
         rows = _write(con, aside)
         _put_in_place(aside, bi_file)
+    except PublishError:
+        _remove(aside)
+        raise
     except (OSError, duckdb.Error) as error:
+        with suppress(OSError):
+            _remove(aside)
         raise PublishError(
             f"{bi_file} could not be written: {str(error).splitlines()[0]}. The last good file is still in place."
             " Check the free disk space and the folder's rights, and run again."

@@ -1,33 +1,32 @@
--- One page of passes, as listed. Grain: pass as listed. Times in UTC. Written to the staging file; the secret is no column.
+-- The staged passes with their values read. Grain: pass as listed. Times in UTC. A view of the staging file.
 -- unreadable names the wallets whose installation date is no date; identifiers is JSON with sorted keys.
-WITH page AS (
-    FROM read_json($file, format = 'array', maximum_object_size = 104857600, columns = {
-        id: 'VARCHAR', passType: 'VARCHAR', creationDate: 'VARCHAR', identifiers: 'JSON', providers: 'MAP(VARCHAR, VARCHAR)'
-    })
+WITH written AS (
+    SELECT
+        * EXCLUDE (providers),
+        nullif(trim(providers['apple']), '') AS apple,
+        nullif(trim(providers['google']), '') AS google,
+        len(list_filter(map_keys(providers), lambda wallet: wallet NOT IN ('apple', 'google'))) AS other_wallets
+    FROM pages
 ),
 dated AS (
     SELECT
         *,
-        list_transform(
-            list_filter(map_entries(providers), lambda p: trim(coalesce(p.value, '')) <> ''),
-            lambda p: {
-                'wallet': p.key,
-                'installed_at': CASE WHEN isfinite(TRY_CAST(p.value AS TIMESTAMPTZ)) THEN TRY_CAST(p.value AS TIMESTAMPTZ) END
-            }
-        ) AS installations
-    FROM page
+        TRY_CAST(apple AS TIMESTAMPTZ)::TIMESTAMP AS apple_date,
+        TRY_CAST(google AS TIMESTAMPTZ)::TIMESTAMP AS google_date
+    FROM written
 )
 SELECT
-    id AS pass_id,
-    passType AS pass_type,
-    TRY_CAST(creationDate AS TIMESTAMPTZ)::TIMESTAMP AS created_at,
+    page,
+    pass_id,
+    pass_type,
+    TRY_CAST(created_at AS TIMESTAMPTZ)::TIMESTAMP AS created_at,
     CASE
-        WHEN json_type(identifiers) = 'OBJECT' AND identifiers <> '{}'
-            THEN to_json(map_from_entries(list_sort(map_entries(identifiers::MAP(VARCHAR, JSON)))))::VARCHAR
-        ELSE '{}'
+        WHEN json_type(identifiers) <> 'OBJECT' OR identifiers = '{}' THEN '{}'
+        ELSE coalesce(to_json(map_from_entries(list_sort(map_entries(identifiers::MAP(VARCHAR, JSON)))))::VARCHAR, '{}')
     END AS identifiers,
-    list_extract(list_filter(installations, lambda p: p.wallet = 'apple'), 1).installed_at::TIMESTAMP AS apple_at,
-    list_extract(list_filter(installations, lambda p: p.wallet = 'google'), 1).installed_at::TIMESTAMP AS google_at,
-    list_transform(list_filter(installations, lambda p: p.installed_at IS NULL), lambda p: p.wallet) AS unreadable,
-    len(list_filter(installations, lambda p: p.wallet NOT IN ('apple', 'google'))) AS other_wallets
+    CASE WHEN isfinite(apple_date) THEN apple_date END AS apple_at,
+    CASE WHEN isfinite(google_date) THEN google_date END AS google_at,
+    CASE WHEN apple IS NOT NULL AND apple_at IS NULL THEN ['apple'] ELSE [] END
+        || CASE WHEN google IS NOT NULL AND google_at IS NULL THEN ['google'] ELSE [] END AS unreadable,
+    other_wallets
 FROM dated

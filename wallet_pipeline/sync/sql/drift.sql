@@ -4,34 +4,26 @@ WITH sides AS (
     SELECT
         customer_key, record_id,
         unnest([
-            struct_pack(
-                field := 'wallet_status', expected := delivery.wallet_status, found := held_wallet_status,
-                drifted := delivery.wallet_status IS NOT DISTINCT FROM wallet_status
-                    AND held_wallet_status IS DISTINCT FROM wallet_status
-            ),
-            struct_pack(
-                'apple_wallet_installed_at', delivery.apple_wallet_installed_at::VARCHAR,
-                held_apple_wallet_installed_at::VARCHAR,
-                NOT apart(delivery.apple_wallet_installed_at, apple_wallet_installed_at, $tolerance_ms)
-                    AND apart(held_apple_wallet_installed_at, apple_wallet_installed_at, $tolerance_ms)
-            ),
-            struct_pack(
-                'google_wallet_installed_at', delivery.google_wallet_installed_at::VARCHAR,
-                held_google_wallet_installed_at::VARCHAR,
-                NOT apart(delivery.google_wallet_installed_at, google_wallet_installed_at, $tolerance_ms)
-                    AND apart(held_google_wallet_installed_at, google_wallet_installed_at, $tolerance_ms)
-            ),
-            struct_pack(
-                'wallet_last_changed_at', delivery.wallet_last_changed_at::VARCHAR,
-                held_wallet_last_changed_at::VARCHAR,
-                NOT apart(delivery.wallet_last_changed_at, wallet_last_changed_at, $tolerance_ms)
-                    AND apart(held_wallet_last_changed_at, wallet_last_changed_at, $tolerance_ms)
-            ),
-            struct_pack(
-                'wallet_last_event', delivery.wallet_last_event, held_wallet_last_event,
-                delivery.wallet_last_event IS NOT DISTINCT FROM wallet_last_event
-                    AND held_wallet_last_event IS DISTINCT FROM wallet_last_event
-            )
+            {
+                'field': 'wallet_status', 'expected': delivery.wallet_status, 'found': held_wallet_status,
+                'drifted': delivery.wallet_status IS NOT DISTINCT FROM wallet_status AND held_wallet_status IS DISTINCT FROM wallet_status
+            },
+            {
+                'field': 'apple_wallet_installed_at', 'expected': delivery.apple_wallet_installed_at::VARCHAR, 'found': held_apple_wallet_installed_at::VARCHAR,
+                'drifted': NOT apart(delivery.apple_wallet_installed_at, apple_wallet_installed_at, $tolerance_ms) AND apart(held_apple_wallet_installed_at, apple_wallet_installed_at, $tolerance_ms)
+            },
+            {
+                'field': 'google_wallet_installed_at', 'expected': delivery.google_wallet_installed_at::VARCHAR, 'found': held_google_wallet_installed_at::VARCHAR,
+                'drifted': NOT apart(delivery.google_wallet_installed_at, google_wallet_installed_at, $tolerance_ms) AND apart(held_google_wallet_installed_at, google_wallet_installed_at, $tolerance_ms)
+            },
+            {
+                'field': 'wallet_last_changed_at', 'expected': delivery.wallet_last_changed_at::VARCHAR, 'found': held_wallet_last_changed_at::VARCHAR,
+                'drifted': NOT apart(delivery.wallet_last_changed_at, wallet_last_changed_at, $tolerance_ms) AND apart(held_wallet_last_changed_at, wallet_last_changed_at, $tolerance_ms)
+            },
+            {
+                'field': 'wallet_last_event', 'expected': delivery.wallet_last_event, 'found': held_wallet_last_event,
+                'drifted': delivery.wallet_last_event IS NOT DISTINCT FROM wallet_last_event AND held_wallet_last_event IS DISTINCT FROM wallet_last_event
+            }
         ], recursive := TRUE)
     FROM compared
     WHERE record_id IS NOT NULL AND delivery IS NOT NULL AND NOT is_departed AND conflict IS NULL AND differs

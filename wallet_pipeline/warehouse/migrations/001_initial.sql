@@ -229,7 +229,7 @@ COMMENT ON COLUMN crm.deliveries.google_wallet_installed_at IS 'Value intended, 
 COMMENT ON COLUMN crm.deliveries.wallet_last_changed_at IS 'Value intended, UTC.';
 COMMENT ON COLUMN crm.deliveries.wallet_last_event IS 'Value intended.';
 COMMENT ON COLUMN crm.deliveries.intended_at IS 'Booked before the request was sent, UTC.';
-COMMENT ON COLUMN crm.deliveries.accepted_at IS 'When the CRM answered that it took it, UTC.';
+COMMENT ON COLUMN crm.deliveries.accepted_at IS 'When the CRM answered, or showed, that it took it, UTC; null when nothing was sent or taken.';
 COMMENT ON COLUMN crm.deliveries.verified_at IS 'When reading the record showed the intended values, UTC; without accepted_at it held them before anything was sent.';
 COMMENT ON COLUMN crm.deliveries.outcome IS 'intended, verified, rejected, unverified (read back differs), conflict (record of another customer) or unknown (no answer).';
 COMMENT ON COLUMN crm.deliveries.error_class IS 'data, identity, config, quota or transient; null when verified.';

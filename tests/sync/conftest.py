@@ -1,0 +1,237 @@
+"""A fresh CRM account over real HTTP, a warehouse in a file, and the few steps that every test of the sync takes."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import requests
+import uvicorn
+from pydantic import SecretStr
+
+from wallet_pipeline.clients.http import TimeLimits
+from wallet_pipeline.clients.hubspot import HubSpot
+from wallet_pipeline.sandbox.droppable import DroppableProtocol
+from wallet_pipeline.sandbox.faults import Faults
+from wallet_pipeline.sandbox.hubspot import create_app
+from wallet_pipeline.sandbox.hubspot_store import create_store
+from wallet_pipeline.sync.destination import FIELDS
+from wallet_pipeline.sync.hubspot import HubSpotDestination
+from wallet_pipeline.sync.plan import PlanResult, PlanRules, make_plan
+from wallet_pipeline.sync.setup_crm import setup_crm
+from wallet_pipeline.sync.write import DeliveryResult, deliver
+from wallet_pipeline.warehouse.connection import connect
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+YESTERDAY = NOW - timedelta(days=1)
+APPLE = {
+    "wallet_status": "apple",
+    "apple_wallet_installed_at": YESTERDAY,
+    "wallet_last_changed_at": YESTERDAY,
+    "wallet_last_event": "installed",
+}
+GOOGLE = {
+    "wallet_status": "google",
+    "google_wallet_installed_at": YESTERDAY,
+    "wallet_last_changed_at": YESTERDAY,
+    "wallet_last_event": "installed",
+}
+NONE = {"wallet_status": "none", "wallet_last_changed_at": YESTERDAY, "wallet_last_event": "uninstalled"}
+RULES = PlanRules(
+    customer_identifier="customerId",
+    missing_contacts="create",
+    tolerance=timedelta(seconds=60),
+    settle_window=timedelta(seconds=60),
+    settle_cap=timedelta(seconds=600),
+)
+LIMITS = TimeLimits(connect=2, silence=5, answer=5, call=20)
+
+
+class Account:
+    """The CRM account behind the stand-in: what its keeper can see and do."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._http = requests.Session()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def control(self, method: str, path: str, body: Any = None) -> Any:
+        """Use a control below /sandbox/."""
+        answer = self._http.request(method, f"{self.url}/sandbox/{path}", json=body, timeout=10)
+        assert answer.ok, answer.text
+        return answer.json() if answer.content else None
+
+    def api(self, method: str, path: str, body: Any = None) -> requests.Response:
+        """Call the API as an app that may do everything."""
+        headers = {"Authorization": "Bearer pat-sandbox-full"}
+        return self._http.request(method, self.url + path, json=body, headers=headers, timeout=10)
+
+    def client(self, token: str = "pat-sandbox-full", version: str = "2026-09", attempts: int = 3) -> HubSpot:
+        """Return a client of the account."""
+        return HubSpot(self.url, version, SecretStr(token), LIMITS, attempts)
+
+    def destination(self, token: str = "pat-sandbox-full", attempts: int = 3) -> HubSpotDestination:
+        """Return the account as a destination."""
+        return HubSpotDestination(self.client(token, attempts=attempts), "customer_id")
+
+    def add(self, **values: str) -> str:
+        """Create a contact as a person would, and return its id."""
+        record_id: str = self.control("POST", "contacts", {"properties": values})["id"]
+        return record_id
+
+    def edit(self, record_id: str, **values: str) -> None:
+        """Change a contact as a person would."""
+        self.control("POST", f"contacts/{record_id}/edit", {"properties": values})
+
+    def contacts(self) -> dict[str, dict[str, str]]:
+        """Return the values of all contacts by id."""
+        answer = self._http.get(f"{self.url}/sandbox/contacts/all", timeout=10)
+        return {one["id"]: one["properties"] for one in map(requests.models.complexjson.loads, answer.text.splitlines())}
+
+    def wallet(self, record_id: str) -> dict[str, str | None]:
+        """Return the five wallet values of a contact."""
+        values = self.contacts()[record_id]
+        return {name: values.get(name) for name in FIELDS}
+
+    def switch(self, **settings: Any) -> None:
+        """Set switches of the stand-in."""
+        self.control("PATCH", "settings", settings)
+
+    def spoil(self, path: str, action: str, *, times: int = 1, **details: Any) -> None:
+        """Let the next requests to a path fail."""
+        matching = {name: details.pop(name) for name in ("body", "skip") if name in details}
+        self.control(
+            "POST", "faults", {"path": path, "times": times, "action": {"type": action, **details}, **matching}
+        )
+
+    def writes(self) -> list[dict[str, Any]]:
+        """Return the writes that came through the API, oldest first."""
+        writes: list[dict[str, Any]] = self.control("GET", "writes")["writes"]
+        return writes
+
+    def requests(self) -> dict[str, int]:
+        """Return the number of API requests by last part of the path."""
+        counts: dict[str, int] = self.control("GET", "requests")
+        return {path.rsplit("/", 1)[-1]: count for path, count in counts.items() if "/batch/" in path}
+
+    def forget_requests(self) -> None:
+        """Count requests from zero."""
+        self.control("DELETE", "requests")
+
+
+@contextmanager
+def open_account(folder: Path) -> Iterator[Account]:
+    """Run a stand-in with an empty account on a free port."""
+    create_store(folder / "crm.sqlite", [])
+    app = create_app(folder / "crm.sqlite", Faults())
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", http=DroppableProtocol, ws="none"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        thread.join(0.005)
+    try:
+        with closing(Account(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")) as account:
+            yield account
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+class Pipeline:
+    """A warehouse whose customers the tests set, and the sync between it and the account."""
+
+    def __init__(self, folder: Path, destination: HubSpotDestination) -> None:
+        self.folder = folder
+        self.destination = destination
+        self.rules = RULES
+        self.now = NOW
+
+    def open_warehouse(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Open the warehouse."""
+        return connect(self.folder / "warehouse.duckdb", wait=10)
+
+    def sql(self, text: str, values: Any = None) -> list[tuple[Any, ...]]:
+        """Run a statement on the warehouse and return its rows."""
+        with self.open_warehouse() as con:
+            return con.execute(text, values).fetchall()
+
+    def customer(self, key: str, fields: dict[str, Any], email: str | None = None, since: datetime = YESTERDAY) -> None:
+        """Give a customer a state that holds since a moment."""
+        name, _, value = key.partition("=")
+        state = {field: fields.get(field) for field in FIELDS}
+        state = {field: one.replace(tzinfo=None) if isinstance(one, datetime) else one for field, one in state.items()}
+        columns, marks = ", ".join(FIELDS), ", ".join("?" * len(FIELDS))
+        moment = since.replace(tzinfo=None)
+        with self.open_warehouse() as con:
+            con.execute("DELETE FROM wallet.customer_wallet_status WHERE customer_key = ?", [key])
+            con.execute(
+                "INSERT INTO wallet.customer_wallet_status (customer_key, identifier_name, identifier_value, email,"
+                f" {columns}, passes) VALUES (?, ?, ?, ?, {marks}, 1)",
+                [key, name, value, email, *state.values()],
+            )
+            con.execute(
+                "UPDATE wallet.customer_status_changes SET valid_to = ? WHERE customer_key = ? AND valid_to IS NULL",
+                [moment, key],
+            )
+            con.execute(
+                f"INSERT INTO wallet.customer_status_changes (customer_key, {columns}, valid_from)"
+                f" VALUES (?, {marks}, ?)",
+                [key, *state.values(), moment],
+            )
+
+    def remove_customer(self, key: str) -> None:
+        """Let no pass resolve to a customer any more."""
+        self.sql("DELETE FROM wallet.customer_wallet_status WHERE customer_key = ?", [key])
+
+    def plan(self) -> PlanResult:
+        """Make a plan."""
+        return make_plan(self.open_warehouse, self.destination, self.folder / "staging", self.rules, self.now)
+
+    def deliver(self) -> DeliveryResult:
+        """Send the plan."""
+        return deliver(self.open_warehouse, self.destination, self.rules, lambda: self.now)
+
+    def run(self) -> DeliveryResult:
+        """Plan and send; time goes on by a minute."""
+        self.plan()
+        result = self.deliver()
+        self.now += timedelta(minutes=1)
+        return result
+
+    def decisions(self) -> dict[str, tuple[str, str]]:
+        """Return action and reason of each row of the plan."""
+        rows = self.sql("SELECT customer_key, action, reason FROM crm.plan")
+        return {key: (action, reason) for key, action, reason in rows}
+
+    def use(self, **rules: Any) -> None:
+        """Change rules."""
+        self.rules = replace(self.rules, **rules)
+
+
+@pytest.fixture
+def fresh_account(tmp_path: Path) -> Iterator[Account]:
+    """An account that has no wallet properties."""
+    with open_account(tmp_path) as account:
+        yield account
+
+
+@pytest.fixture
+def account(fresh_account: Account) -> Account:
+    """An account that was set up."""
+    setup_crm(fresh_account.destination())
+    fresh_account.forget_requests()
+    return fresh_account
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, account: Account) -> Pipeline:
+    """A sync between an empty warehouse and the account."""
+    return Pipeline(tmp_path, account.destination("pat-sandbox-sync"))

@@ -1,0 +1,164 @@
+"""The ledger crm.deliveries: rows intended before a request, and what became of them, with all that follows from it."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import duckdb
+
+from wallet_pipeline.sync.destination import FIELDS, ErrorClass, Fields, Value
+from wallet_pipeline.sync.plan import merge_rejections, naive, query
+from wallet_pipeline.warehouse.connection import transaction
+
+
+Via = Literal["created", "customer_id", "email"]
+
+
+@dataclass(frozen=True)
+class Intention:
+    """One customer to bring to the CRM, with the truth of this moment (times aware, in UTC)."""
+
+    delivery_id: str
+    customer_key: str
+    customer_id: str | None
+    email: str | None
+    record_id: str | None
+    action: str
+    reason: str
+    truth: Fields
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an intention. `accepted_at` is null when nothing was sent, or nothing was acknowledged."""
+
+    delivery_id: str
+    outcome: Literal["verified", "unverified", "rejected", "conflict", "unknown"]
+    record_id: str | None = None
+    via: Via | None = None
+    accepted_at: datetime | None = None
+    verified_at: datetime | None = None
+    error_class: ErrorClass | None = None
+    message: str | None = None
+
+
+_OUTCOMES = json.dumps(
+    [
+        {
+            name: "TIMESTAMP" if name.endswith("_at") else "VARCHAR"
+            for name in (*Outcome.__dataclass_fields__, "next_step")
+        }
+    ]
+)
+_NEXT_STEPS: dict[str | None, str] = {
+    "data": "Correct the customer's data, or the CRM's own rule that refuses it.",
+    "identity": "Find the record that holds the key in the CRM, the recycle bin included; the next run links it anew.",
+    "config": "Check the property's definition in the CRM: `wallet-pipeline setup-crm` says what is wrong.",
+    "quota": "Nothing: the next run sends it.",
+    "transient": "Nothing: the next run reads the record and sends what differs.",
+}
+
+
+def intend(con: duckdb.DuckDBPyConnection, plan_hash: str, after: int, until: int, now: datetime) -> list[Intention]:
+    """Book the plan's rows at the positions after `after`, up to `until`, as intended and return those still true."""
+    positions = {"plan_hash": plan_hash, "after": after, "until": until}
+    with transaction(con):
+        con.execute(f"CREATE OR REPLACE TEMP TABLE intentions AS {query('intentions')}", positions)
+        con.execute(
+            f"""
+            INSERT INTO crm.deliveries BY NAME
+            SELECT
+                delivery_id, plan_hash, customer_key, record_id, action, reason, {", ".join(FIELDS)},
+                ? AS intended_at, 'intended' AS outcome
+            FROM intentions
+            """,
+            [naive(now)],
+        )
+    rows = con.execute(
+        "SELECT delivery_id, customer_key, customer_id, email, record_id, action, reason,"
+        f" {', '.join(FIELDS)} FROM intentions ORDER BY position"
+    ).fetchall()
+    return [_intention(row) for row in rows]
+
+
+def book(con: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome], since: datetime, now: datetime) -> None:
+    """Book what became of intentions that were booked at `since` or later: ledger, links, drift and rejections."""
+    if not outcomes:
+        return
+    rows = json.dumps([_row(one) for one in outcomes])
+    with transaction(con):
+        con.execute(
+            "CREATE OR REPLACE TEMP TABLE outcomes AS"
+            " SELECT o.*, d.customer_key, d.reason FROM (SELECT unnest(from_json(?, ?), recursive := TRUE)) o"
+            " JOIN (FROM crm.deliveries WHERE intended_at >= ?) d USING (delivery_id)",
+            [rows, _OUTCOMES, naive(since)],
+        )
+        _close_intentions(con, naive(since))
+        _keep_links(con, naive(now))
+        _close_verified(con, naive(now))
+        merge_rejections(con, "SELECT * FROM outcomes WHERE outcome <> 'verified'", naive(now))
+        con.execute("DROP TABLE temp.outcomes")
+
+
+def owned_records(con: duckdb.DuckDBPyConnection, record_ids: Iterable[str]) -> set[str]:
+    """Return which of these records are linked to a customer."""
+    rows = con.execute(
+        "SELECT record_id FROM crm.links WHERE departed_at IS NULL AND record_id IN (SELECT unnest(?::VARCHAR[]))",
+        [list(record_ids)],
+    )
+    return {record_id for (record_id,) in rows.fetchall()}
+
+
+def _intention(row: tuple[Any, ...]) -> Intention:
+    delivery_id, customer_key, customer_id, email, record_id, action, reason, *values = row
+    truth = {name: _aware(value) for name, value in zip(FIELDS, values, strict=True)}
+    return Intention(delivery_id, customer_key, customer_id, email, record_id, action, reason, truth)
+
+
+def _aware(value: Value) -> Value:
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+
+
+def _row(outcome: Outcome) -> dict[str, Any]:
+    values = {
+        name: naive(value).isoformat() if isinstance(value, datetime) else value
+        for name, value in asdict(outcome).items()
+    }
+    return values | {"next_step": _NEXT_STEPS.get(outcome.error_class)}
+
+
+def _close_intentions(con: duckdb.DuckDBPyConnection, since: datetime) -> None:
+    con.execute(
+        """
+        UPDATE crm.deliveries d
+        SET record_id = coalesce(o.record_id, d.record_id), outcome = o.outcome, accepted_at = o.accepted_at,
+            verified_at = o.verified_at, error_class = o.error_class, message = o.message
+        FROM outcomes o
+        WHERE d.delivery_id = o.delivery_id AND d.intended_at >= ?
+        """,
+        [since],
+    )
+
+
+def _keep_links(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
+    con.execute(
+        """
+        MERGE INTO crm.links l USING (SELECT * FROM outcomes WHERE via IS NOT NULL) o ON l.customer_key = o.customer_key
+        WHEN MATCHED THEN UPDATE SET record_id = o.record_id, via = o.via, linked_at = $now
+        WHEN NOT MATCHED THEN INSERT (customer_key, record_id, via, linked_at) VALUES (o.customer_key, o.record_id, o.via, $now)
+        """,
+        {"now": now},
+    )
+
+
+def _close_verified(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
+    verified = "SELECT customer_key FROM outcomes WHERE outcome = 'verified'"
+    con.execute(
+        f"UPDATE crm.drift SET repaired_at = ? WHERE repaired_at IS NULL AND customer_key IN ({verified})", [now]
+    )
+    con.execute(f"DELETE FROM crm.rejections WHERE customer_key IN ({verified})")
+    con.execute(
+        f"UPDATE crm.links SET departed_at = ? WHERE customer_key IN ({verified} AND reason = 'departed')", [now]
+    )

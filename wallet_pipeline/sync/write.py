@@ -1,0 +1,265 @@
+"""Bring the plan to the CRM: in slices, each booked before, read before, written, read back, and booked again."""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+from wallet_pipeline.clients.http import AuthenticationError, NotFoundError, QuotaError, ScopeError, ServiceError
+from wallet_pipeline.sync.destination import Destination, ErrorClass, Receipt, Record, Write
+from wallet_pipeline.sync.ledger import Intention, Outcome, Via, book, intend, owned_records
+from wallet_pipeline.sync.plan import OpenWarehouse, PlanRules
+from wallet_pipeline.sync.read_back import differences, holds, is_verified, locate
+from wallet_pipeline.sync.setup_crm import require_definitions
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], datetime]
+
+_SENDERS = 8
+# Slices between two openings of the warehouse: few enough to lose little, enough to keep all senders busy.
+_SLICES_AT_ONCE = 16
+_ATTEMPTS = 2
+_ANOTHERS = "the CRM record belongs to another customer"
+_GONE = "the CRM record is gone"
+_MERGED = "the CRM record was merged into another one since the plan was made"
+_DIFFERS = "read back, the record holds something else than was written: it was changed in the same moment"
+
+Kind = Literal["created", "linked", "updated"]
+
+
+@dataclass(frozen=True)
+class DeliveryResult:
+    """What became of the plan. written = created + linked + updated, of which `verified` were read back as meant."""
+
+    written: int
+    verified: int
+    created: int
+    linked: int
+    updated: int
+    dropped: int
+    unverified: int
+    rejected: int
+    conflict: int
+    unknown: int
+    outdated: int
+    left: int
+    requests: int
+    stopped: str | None
+
+
+@dataclass
+class _Slice:
+    """Up to 100 intentions on their way: what was sent, what came of each, and the error that cut it short."""
+
+    intentions: Sequence[Intention]
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    sent: dict[str, Kind] = field(default_factory=dict)
+    error: ServiceError | None = None
+
+
+def deliver(open_warehouse: OpenWarehouse, destination: Destination, rules: PlanRules, clock: Clock) -> DeliveryResult:
+    """Send the plan in crm.plan and return what became of it.
+
+    A plan that is replaced meanwhile is left. `stopped` says why a day's quota ended the run; what is left stays
+    planned. Raises DefinitionsError, and ServiceError (booked first) for any other end.
+    """
+    before = destination.requests
+    with open_warehouse() as con:
+        row = con.execute("SELECT coalesce(max(plan_hash), ''), coalesce(max(position), 0) FROM crm.plan").fetchone()
+    plan_hash, last = row or ("", 0)
+    if last:
+        require_definitions(destination)
+    sender = _Sender(open_warehouse, destination, rules, clock)
+    done, tally, error = _send_all(sender, plan_hash, last)
+    if error and not isinstance(error, QuotaError):
+        raise error
+    return _result(tally, last - done, destination.requests - before, str(error) if error else None)
+
+
+def _send_all(sender: "_Sender", plan_hash: str, last: int) -> tuple[int, Counter[str], ServiceError | None]:
+    """Send wave by wave; the warehouse is open only to book the last wave and take the next one."""
+    done, tally, slices = 0, Counter[str](), list[_Slice]()
+    began, since = time.monotonic(), sender.clock()
+    with ThreadPoolExecutor(_SENDERS) as threads:
+        while True:
+            error = next((one.error for one in slices if one.error), None)
+            with sender.open_warehouse() as con:
+                book(con, [outcome for one in slices for outcome in one.outcomes.values()], since, sender.clock())
+                if error or done >= last:
+                    return done, tally, error
+                since, until = sender.clock(), min(last, done + _SLICES_AT_ONCE * sender.size)
+                intentions = intend(con, plan_hash, done, until, since)
+            slices = [_Slice(intentions[at : at + sender.size]) for at in range(0, len(intentions), sender.size)]
+            list(threads.map(sender.send, slices))
+            tally.update(outdated=until - done - len(intentions))
+            tally.update(_counts(slices))
+            done = until
+            rate = done / max(time.monotonic() - began, 0.001)
+            log.info("%s: %d of %d customers sent, %.0f/s", sender.name, done, last, rate)
+
+
+def _counts(slices: Iterable[_Slice]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for one in slices:
+        for delivery_id, outcome in one.outcomes.items():
+            if outcome.accepted_at:
+                counts.update(["written", one.sent[delivery_id]])
+            if outcome.outcome == "verified" and not outcome.accepted_at:
+                counts["dropped"] += 1
+            else:
+                counts[outcome.outcome] += 1
+    return counts
+
+
+def _result(tally: Counter[str], left: int, requests: int, stopped: str | None) -> DeliveryResult:
+    names = ("written", "verified", "created", "linked", "updated", "dropped", "unverified", "rejected", "conflict")
+    counts = {name: tally[name] for name in (*names, "unknown", "outdated")}
+    return DeliveryResult(**counts, left=left, requests=requests, stopped=stopped)
+
+
+class _Sender:
+    """Sends slices, several at a time."""
+
+    def __init__(self, open_warehouse: OpenWarehouse, destination: Destination, rules: PlanRules, clock: Clock) -> None:
+        self.open_warehouse = open_warehouse
+        self.clock = clock
+        self.name = destination.name
+        self.size = min(destination.capabilities.read_batch, destination.capabilities.write_batch)
+        self._destination = destination
+        self._tolerance = rules.tolerance
+        self._precision = destination.capabilities.time_precision
+        self._asking = threading.Lock()
+
+    def send(self, work: _Slice) -> None:
+        """Fill in the slice's outcomes. An error that ends the run leaves the rest of them unknown."""
+        pending = list(work.intentions)
+        try:
+            for attempt in range(1, _ATTEMPTS + 1):
+                pending = self._attempt(work, pending, is_last=attempt == _ATTEMPTS)
+        except ServiceError as error:
+            work.error = error
+            for one in work.intentions:
+                unknown = Outcome(one.delivery_id, "unknown", error_class=_class_of(error), message=str(error))
+                work.outcomes.setdefault(one.delivery_id, unknown)
+
+    def _attempt(self, work: _Slice, intentions: list[Intention], *, is_last: bool) -> list[Intention]:
+        """Read, write what differs, read back; return those whose fate only another attempt can settle."""
+        records = locate(self._destination, intentions) if intentions else {}
+        strangers = self._strangers(intentions, records)
+        writes: dict[str, Write] = {}
+        for one in intentions:
+            judged = self._judge(work, one, records.get(one.delivery_id), strangers)
+            if isinstance(judged, Write):
+                writes[one.delivery_id] = judged
+                work.sent.setdefault(one.delivery_id, _kind(judged, one))
+            else:
+                work.outcomes[one.delivery_id] = judged
+        if not writes:
+            return []
+        receipts = {one.trace_id: one for one in self._destination.write(list(writes.values()))}
+        return self._read_back(
+            work, [one for one in intentions if one.delivery_id in writes], receipts, is_last=is_last
+        )
+
+    def _judge(self, work: _Slice, one: Intention, record: Record | None, strangers: set[str]) -> Write | Outcome:
+        """Return what to write, or the outcome when nothing is to be written."""
+        if record is None:
+            if one.action == "create":
+                held = {name: value for name, value in one.truth.items() if value is not None}
+                return Write(one.delivery_id, None, one.customer_id, one.email, held)
+            return Outcome(one.delivery_id, "rejected", error_class="identity", message=_GONE)
+        if one.record_id not in (None, record.record_id):
+            return Outcome(one.delivery_id, "rejected", error_class="identity", message=_MERGED)
+        if record.record_id in strangers or _carries_another(record, one):
+            return Outcome(one.delivery_id, "conflict", record.record_id, error_class="identity", message=_ANOTHERS)
+        if holds(record, one, self._tolerance, self._precision):
+            return self._verified(work, one, record)
+        customer_id = one.customer_id if record.customer_id is None else None
+        fields = differences(record, one.truth, self._precision)
+        return Write(one.delivery_id, record.record_id, customer_id, None, fields)
+
+    def _strangers(self, intentions: Iterable[Intention], records: Mapping[str, Record]) -> set[str]:
+        """Return records that were found by e-mail just now, not by the plan, and are not free."""
+        found = [
+            record.record_id
+            for one in intentions
+            if one.record_id is None
+            and (record := records.get(one.delivery_id))
+            and (record.customer_id is None or record.customer_id != one.customer_id)
+        ]
+        if not found:
+            return set()
+        with self._asking, self.open_warehouse() as con:
+            owned = owned_records(con, found)
+        return owned | {record_id for record_id, times in Counter(found).items() if times > 1}
+
+    def _read_back(
+        self, work: _Slice, sent: list[Intention], receipts: Mapping[str, Receipt], *, is_last: bool
+    ) -> list[Intention]:
+        """Settle what was sent by reading it; return those to try again: unanswered, or refused over a key."""
+        accepted_at = self.clock()
+        records = locate(self._destination, [_as_received(one, receipts[one.delivery_id]) for one in sent])
+        again = []
+        for one in sent:
+            receipt, record = receipts[one.delivery_id], records.get(one.delivery_id)
+            if record and is_verified(record, one, self._precision):
+                work.outcomes[one.delivery_id] = self._verified(work, one, record)
+            elif receipt.outcome == "accepted":
+                work.outcomes[one.delivery_id] = _unverified(work, one, receipt, accepted_at)
+            elif not is_last and (receipt.outcome == "unknown" or receipt.error_class == "identity"):
+                again.append(one)
+            else:
+                outcome: Literal["rejected", "unknown"] = "rejected" if receipt.outcome == "failed" else "unknown"
+                work.outcomes[one.delivery_id] = Outcome(
+                    one.delivery_id, outcome, one.record_id, error_class=receipt.error_class, message=receipt.message
+                )
+        return again
+
+    def _verified(self, work: _Slice, one: Intention, record: Record) -> Outcome:
+        """Return that a record holds the truth; when something was sent, that is also proof that it was taken."""
+        now = self.clock()
+        accepted_at = now if one.delivery_id in work.sent else None
+        via = _via(work, one, record)
+        return Outcome(one.delivery_id, "verified", record.record_id, via, accepted_at, verified_at=now)
+
+
+def _kind(write: Write, intention: Intention) -> Kind:
+    if write.record_id is None:
+        return "created"
+    return "updated" if intention.action == "update" else "linked"
+
+
+def _carries_another(record: Record, one: Intention) -> bool:
+    return None not in (record.customer_id, one.customer_id) and record.customer_id != one.customer_id
+
+
+def _as_received(one: Intention, receipt: Receipt) -> Intention:
+    return replace(one, record_id=receipt.record_id or one.record_id)
+
+
+def _via(work: _Slice, one: Intention, record: Record) -> Via | None:
+    """Return how a record that the plan did not know was found."""
+    if one.record_id is not None:
+        return None
+    if work.sent.get(one.delivery_id) == "created":
+        return "created"
+    return "customer_id" if one.customer_id is not None and record.customer_id == one.customer_id else "email"
+
+
+def _unverified(work: _Slice, one: Intention, receipt: Receipt, accepted_at: datetime) -> Outcome:
+    via: Via | None = "created" if one.record_id is None and work.sent[one.delivery_id] == "created" else None
+    return Outcome(
+        one.delivery_id, "unverified", receipt.record_id, via, accepted_at, error_class="transient", message=_DIFFERS
+    )
+
+
+def _class_of(error: ServiceError) -> ErrorClass:
+    if isinstance(error, QuotaError):
+        return "quota"
+    return "config" if isinstance(error, AuthenticationError | ScopeError | NotFoundError) else "transient"
