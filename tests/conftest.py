@@ -51,6 +51,10 @@ class Tenant(Sandbox):
         headers = {"x-pagination-total": "1", "content-type": "application/json"}
         self.spoil({"type": "replace", "body": text, "headers": headers}, **rule)
 
+    def move(self, reads: int, every: int) -> None:
+        """Let passes come and go after each `every`-th of the next `reads` pages."""
+        self.control("POST", "/moving-list", {"reads": reads, "every": every}).raise_for_status()
+
     def page_reads(self) -> int:
         """Return the number of page reads since the start of the test, repeated ones included."""
         return self.calls().get(f"GET /api/{self.facts['tenant_id']}/passes", 0)
@@ -60,7 +64,8 @@ class Tenant(Sandbox):
         return self.calls().get(f"POST /api/{self.facts['tenant_id']}/insights/query", 0)
 
     def reset(self) -> None:
-        """Forget faults and requests."""
+        """Forget faults and requests, and let the list stand still: its next move is too far away to come."""
+        self.move(10**9, 10**9)
         self.control("DELETE", "/faults").raise_for_status()
         self.control("DELETE", "/requests").raise_for_status()
 

@@ -4,6 +4,7 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -19,7 +20,10 @@ class MissingSettingError(Exception):
 class Settings(BaseSettings):
     """The settings, with their defaults. Durations are seconds; shares lie between 0 and 1."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+    # A value may be a secret that was put into the wrong place: errors name the setting and leave the value out.
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     wallet_crew_base_url: str = Field(
         "https://app.neostore.cloud", description="Base URL of The Wallet Crew; staging has its own."
@@ -93,8 +97,26 @@ class Settings(BaseSettings):
 
     @field_validator("wallet_crew_base_url", "hubspot_base_url")
     @classmethod
-    def _no_trailing_slash(cls, value: str) -> str:
+    def _web_address(cls, value: str) -> str:
+        if not value.startswith(("https://", "http://")):
+            raise ValueError("A base URL begins with https://, or http:// on this machine.")
         return value.rstrip("/")
+
+    @field_validator("wallet_crew_api_key", "hubspot_access_token")
+    @classmethod
+    def _sendable(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value().strip()
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise ValueError("A key or token has no spaces, line breaks or accented letters: copy it again.")
+        return SecretStr(text)
+
+    @field_validator("schedule_time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            return ZoneInfo(value).key
+        except (ValueError, OSError, KeyError) as error:
+            raise ValueError("A time zone is named as in the IANA database, such as Europe/Paris.") from error
 
     @cached_property
     def warehouse_file(self) -> Path:

@@ -152,18 +152,19 @@ def moment(text: str) -> datetime:
 
 
 def status_of(world: World, staleness: timedelta, identifier_order: tuple[str, ...]) -> dict[str, list[Any]]:
-    """Return everything that the rules say of the world, in the form of the cases' `expected`, and `never` besides.
+    """Return everything that the rules say of the world, in the form of the cases' `expected`, and `never` and `types` besides.
 
-    `never` lists the registers of known passes that were never installed.
+    `never` lists the registers that have evidence and were never installed, `types` the type of each pass.
     """
     folded = fold(world.deliveries)
     events = [event for event in folded if event.evidence]
     snapshots = sorted(world.snapshots, key=lambda snapshot: (snapshot.start, snapshot.name))
     known = {event.pass_id for event in events} | {listed.pass_id for s in snapshots for listed in s.listings}
     registers = {
-        (pass_id, wallet): register(evidence_of(pass_id, wallet, events, snapshots, staleness))
+        (pass_id, wallet): register(evidence)
         for pass_id in known
         for wallet in WALLETS
+        if (evidence := evidence_of(pass_id, wallet, events, snapshots, staleness))
     }
     identities = {pass_id: identity(pass_id, events, snapshots, staleness) for pass_id in known}
     borne = {
@@ -267,8 +268,6 @@ def gone_at(pass_id: str, snapshots: list[Snapshot]) -> list[Snapshot]:
 def register(evidence: list[Piece]) -> dict[str, Any]:
     """Return the register's state (rules 1 to 3)."""
     never = {"installed": False, "installed_at": None, "changed_at": None, "last_event": None, "inferred": False}
-    if not evidence:
-        return never
     installed = evidence[-1].installed
     others = [i for i, piece in enumerate(evidence) if piece.installed != installed]
     stretch = evidence[others[-1] + 1 :] if others else evidence

@@ -1,7 +1,8 @@
 """Random small worlds whose times lie on the edges of the rules, and their way into a warehouse."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,9 +10,10 @@ import duckdb
 from hypothesis import strategies as st
 
 from wallet_pipeline.collect import pass_snapshot
-from wallet_pipeline.collect.page_loader import PageLoader
+from wallet_pipeline.derive.statuses import StatusRules, derive_customers, derive_registers
 
-from .oracle import Delivery, Listing, Snapshot, World
+from .evidence import RULES, canonical
+from .oracle import WALLETS, Delivery, Listing, Snapshot, World, moment
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HALF_MINUTE = timedelta(seconds=30)
@@ -64,11 +66,6 @@ dotted_maps = st.fixed_dictionaries(
     {}, optional={"y2.customerId": customer_ids, "contact.email": emails, "accountId": account_ids, "y2": emails}
 )
 plain_maps = st.sampled_from([{"customerId": "1"}, {"customerId": "1"}, {"customerId": "2"}, {}])
-
-
-def canonical(identifiers: dict[str, Any]) -> str:
-    """Return the JSON text with sorted keys, as events are stored."""
-    return json.dumps(identifiers, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def date_text(at: datetime, style: int) -> str:
@@ -172,16 +169,80 @@ def crowds(draw: st.DrawFn, maps: st.SearchStrategy[dict[str, Any]]) -> World:
     )
 
 
+@dataclass(frozen=True)
+class Truth:
+    """What happened to one pass in one wallet, told in full: the device counts after each change, in order of time."""
+
+    pass_id: str
+    wallet: str
+    changes: tuple[tuple[datetime, int], ...]
+
+    def date(self, at: datetime) -> datetime | None:
+        """Return the date that the Pass API gives at that time: of the change from no device to the first one."""
+        date = None
+        for (changed_at, devices), before in zip(self.changes, (0, *(count for _, count in self.changes)), strict=False):
+            if changed_at <= at:
+                date = (changed_at if before == 0 else date) if devices else None
+        return date
+
+    def deliveries(self, *, counted: bool) -> Iterator[Delivery]:
+        """Yield an event a change, with the number of devices that are left if `counted`."""
+        before = 0
+        for number, (at, devices) in enumerate(self.changes):
+            kind = "installed" if devices > before else "uninstalled"
+            yield Delivery(
+                self.pass_id, self.wallet, kind, f"{self.wallet}{number}", at, at, devices if counted else None
+            )
+            before = devices
+
+
+@st.composite
+def truths(draw: st.DrawFn) -> tuple[Truth, ...]:
+    """Return the truth of two passes in both wallets: devices come and go, one at a time."""
+    found = []
+    for pass_id in ("pass1", "pass2"):
+        for wallet in WALLETS:
+            devices, counts = 0, []
+            for another in draw(st.lists(st.booleans(), max_size=5)):
+                devices += 1 if another or not devices else -1
+                counts.append(devices)
+            times = sorted(draw(st.sets(moments, min_size=len(counts), max_size=len(counts))))
+            found.append(Truth(pass_id, wallet, tuple(zip(times, counts, strict=True))))
+    return tuple(found)
+
+
+def shown(truth: tuple[Truth, ...], name: str, start: datetime, lag: timedelta = timedelta()) -> Snapshot:
+    """Return the complete snapshot that shows the truth as it was `lag` before its start."""
+    passes = sorted({of.pass_id for of in truth})
+    return Snapshot(
+        name,
+        start,
+        complete=True,
+        listings=tuple(
+            Listing(
+                pass_id,
+                tuple(
+                    (of.wallet, date.isoformat())
+                    for of in truth
+                    if of.pass_id == pass_id and (date := of.date(start - lag))
+                ),
+                f'{{"customerId":"{pass_id}"}}',
+            )
+            for pass_id in passes
+        ),
+    )
+
+
 class Warehouse:
-    """A migrated warehouse in memory, used by many examples; snapshots go through the page loader."""
+    """A migrated warehouse in memory, used by many examples; it takes snapshots over without their pages."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
-        con.execute("ATTACH ':memory:' AS staging")
-        con.execute("USE staging")
-        pass_snapshot_listing(con)
-        con.execute("USE memory")
-        self._loader = PageLoader(con)
+        con.execute("ATTACH IF NOT EXISTS ':memory:' AS staging")
+        con.execute(
+            "CREATE OR REPLACE TABLE staging.listing (pass_id VARCHAR, pass_type VARCHAR, created_at TIMESTAMP,"
+            " identifiers VARCHAR, apple_at TIMESTAMP, google_at TIMESTAMP)"
+        )
 
     def clear(self) -> None:
         """Forget everything."""
@@ -190,7 +251,74 @@ class Warehouse:
         for table in (*RULE_TABLES, "customer_status_changes"):
             self.con.execute(f"DELETE FROM wallet.{table}")
 
-    def load(self, world: World) -> None:
-        """Take over the evidence in the world's order."""
-        self.add(world.deliveries)
-        self.add(world.snapshots)
+    def take(self, world: World) -> None:
+        """Take over the evidence, in the world's order."""
+        for delivery in world.deliveries:
+            self.add(delivery)
+        for snapshot in world.snapshots:
+            self.add(snapshot)
+
+    def add(self, evidence: Delivery | Snapshot) -> None:
+        """Take over one delivery or one snapshot."""
+        if isinstance(evidence, Delivery):
+            self.con.execute(
+                "INSERT INTO raw.wallet_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'webhook')",
+                [
+                    evidence.pass_id,
+                    evidence.wallet,
+                    evidence.kind,
+                    evidence.event_id,
+                    naive(evidence.at),
+                    naive(evidence.received_at),
+                    evidence.active,
+                    evidence.pass_type,
+                    evidence.identifiers,
+                ],
+            )
+            return
+        self.con.execute("DELETE FROM staging.listing")
+        rows = []
+        for listed in evidence.listings:
+            providers = dict(listed.providers or ())
+            dates = [naive(moment(providers[wallet])) if providers.get(wallet) else None for wallet in WALLETS]
+            rows += [listed.pass_id, listed.pass_type, None, canonical(json.loads(listed.identifiers or "null") or {}), *dates]
+        if rows:
+            self.con.execute(
+                "INSERT INTO staging.listing VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(evidence.listings)), rows
+            )
+        pass_snapshot.merge_attached(self.con, booked(evidence))
+
+    def derive(self, now: datetime = NOON, rules: StatusRules = RULES) -> None:
+        """Derive registers and customers."""
+        derive_registers(self.con, rules)
+        derive_customers(self.con, rules, now)
+
+    def rows(self) -> dict[str, list[Any]]:
+        """Return every derived row of every table of the rules."""
+        return {
+            table: self.con.execute(f"SELECT * FROM wallet.{table} ORDER BY ALL").fetchall() for table in RULE_TABLES
+        }
+
+
+def booked(snapshot: Snapshot) -> pass_snapshot.Snapshot:
+    """Return the accepted snapshot as collect books it."""
+    return pass_snapshot.Snapshot(
+        snapshot_id=pass_snapshot.snapshot_id(snapshot.start, snapshot.name),
+        started_at=snapshot.start,
+        finished_at=snapshot.start,
+        complete=snapshot.complete,
+        passes=len(snapshot.listings),
+        highest_total=len(snapshot.listings),
+        pages=1,
+        attempts=1,
+        clock="server",
+        undated=0,
+        other_wallets=0,
+        verdict="accepted",
+        reason=None,
+    )
+
+
+def naive(at: datetime) -> datetime:
+    """Return the time as the warehouse keeps it."""
+    return at.astimezone(UTC).replace(tzinfo=None)

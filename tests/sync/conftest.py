@@ -1,5 +1,7 @@
 """A fresh CRM account over real HTTP, a warehouse in a file, and the few steps that every test of the sync takes."""
 
+import json
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -94,7 +96,7 @@ class Account:
     def contacts(self) -> dict[str, dict[str, str]]:
         """Return the values of all contacts by id."""
         answer = self._http.get(f"{self.url}/sandbox/contacts/all", timeout=10)
-        return {one["id"]: one["properties"] for one in map(requests.models.complexjson.loads, answer.text.splitlines())}
+        return {one["id"]: one["properties"] for one in map(json.loads, answer.text.splitlines())}
 
     def wallet(self, record_id: str) -> dict[str, str | None]:
         """Return the five wallet values of a contact."""
@@ -107,10 +109,7 @@ class Account:
 
     def spoil(self, path: str, action: str, *, times: int = 1, **details: Any) -> None:
         """Let the next requests to a path fail."""
-        matching = {name: details.pop(name) for name in ("body", "skip") if name in details}
-        self.control(
-            "POST", "faults", {"path": path, "times": times, "action": {"type": action, **details}, **matching}
-        )
+        self.control("POST", "faults", {"path": path, "times": times, "action": {"type": action, **details}})
 
     def writes(self) -> list[dict[str, Any]]:
         """Return the writes that came through the API, oldest first."""
@@ -145,14 +144,42 @@ def open_account(folder: Path) -> Iterator[Account]:
         thread.join()
 
 
+def _naive(value: Any) -> Any:
+    return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+def _put_customer(con: duckdb.DuckDBPyConnection, key: str, email: str | None, state: list[Any], since: Any) -> None:
+    name, _, value = key.partition("=")
+    columns, marks = ", ".join(FIELDS), ", ".join("?" * len(FIELDS))
+    con.execute("DELETE FROM wallet.customer_wallet_status WHERE customer_key = ?", [key])
+    con.execute(
+        f"INSERT INTO wallet.customer_wallet_status (customer_key, identifier_name, identifier_value, email, {columns})"
+        f" VALUES (?, ?, ?, ?, {marks})",
+        [key, name, value, email, *state],
+    )
+    con.execute(
+        "UPDATE wallet.customer_status_changes SET valid_to = ? WHERE customer_key = ? AND valid_to IS NULL", [since, key]
+    )
+    con.execute(
+        f"INSERT INTO wallet.customer_status_changes (customer_key, {columns}, valid_from) VALUES (?, {marks}, ?)",
+        [key, *state, since],
+    )
+
+
 class Pipeline:
     """A warehouse whose customers the tests set, and the sync between it and the account."""
 
     def __init__(self, folder: Path, destination: HubSpotDestination) -> None:
         self.folder = folder
+        # Held open so that opening it again, as the sync does all the time, costs a test nothing.
+        self._keeper = duckdb.connect(folder / "warehouse.duckdb")
         self.destination = destination
         self.rules = RULES
         self.now = NOW
+
+    def close(self) -> None:
+        """Let go of the warehouse."""
+        self._keeper.close()
 
     def open_warehouse(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Open the warehouse."""
@@ -165,27 +192,15 @@ class Pipeline:
 
     def customer(self, key: str, fields: dict[str, Any], email: str | None = None, since: datetime = YESTERDAY) -> None:
         """Give a customer a state that holds since a moment."""
-        name, _, value = key.partition("=")
-        state = {field: fields.get(field) for field in FIELDS}
-        state = {field: one.replace(tzinfo=None) if isinstance(one, datetime) else one for field, one in state.items()}
-        columns, marks = ", ".join(FIELDS), ", ".join("?" * len(FIELDS))
-        moment = since.replace(tzinfo=None)
+        self.customers({key: email}, fields, since)
+
+    def customers(self, emails: dict[str, str | None], fields: dict[str, Any], since: datetime = YESTERDAY) -> None:
+        """Give customers, by key with their e-mail, a state that holds since a moment."""
         with self.open_warehouse() as con:
-            con.execute("DELETE FROM wallet.customer_wallet_status WHERE customer_key = ?", [key])
-            con.execute(
-                "INSERT INTO wallet.customer_wallet_status (customer_key, identifier_name, identifier_value, email,"
-                f" {columns}, passes) VALUES (?, ?, ?, ?, {marks}, 1)",
-                [key, name, value, email, *state.values()],
-            )
-            con.execute(
-                "UPDATE wallet.customer_status_changes SET valid_to = ? WHERE customer_key = ? AND valid_to IS NULL",
-                [moment, key],
-            )
-            con.execute(
-                f"INSERT INTO wallet.customer_status_changes (customer_key, {columns}, valid_from)"
-                f" VALUES (?, {marks}, ?)",
-                [key, *state.values(), moment],
-            )
+            con.execute("BEGIN")
+            for key, email in emails.items():
+                _put_customer(con, key, email, [_naive(fields.get(name)) for name in FIELDS], _naive(since))
+            con.execute("COMMIT")
 
     def remove_customer(self, key: str) -> None:
         """Let no pass resolve to a customer any more."""
@@ -231,7 +246,18 @@ def account(fresh_account: Account) -> Account:
     return fresh_account
 
 
+@pytest.fixture(scope="session")
+def empty_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated warehouse to copy."""
+    file = tmp_path_factory.mktemp("empty") / "warehouse.duckdb"
+    with connect(file, wait=0):
+        pass
+    return file
+
+
 @pytest.fixture
-def pipeline(tmp_path: Path, account: Account) -> Pipeline:
+def pipeline(tmp_path: Path, account: Account, empty_warehouse: Path) -> Iterator[Pipeline]:
     """A sync between an empty warehouse and the account."""
-    return Pipeline(tmp_path, account.destination("pat-sandbox-sync"))
+    shutil.copy(empty_warehouse, tmp_path)
+    with closing(Pipeline(tmp_path, account.destination("pat-sandbox-sync"))) as pipeline:
+        yield pipeline

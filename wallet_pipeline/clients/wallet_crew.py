@@ -59,7 +59,8 @@ class WalletCrew:
     def read_passes(self, index: int, size: int) -> PassPage:
         """Return page `index` (from 0) of all passes, by ascending id. Needs Pass.Read. Raises ServiceError."""
         answer = self._checked("GET", "/passes", "Pass.Read", params=_page_parameters(index, size))
-        if not answer.body.lstrip().startswith(b"["):
+        body = answer.body.strip()
+        if not (body.startswith(b"[") and body.endswith(b"]")):
             raise UnexpectedAnswerError(
                 f"{_SERVICE} answered page {index} of the passes with {answer.kind} that is not a JSON list. Check"
                 " WALLET_CREW_BASE_URL; if a proxy stands between, let the address through."

@@ -62,9 +62,12 @@ def read_insights(
         calls += 1
         try:
             answer = client.query_insights(_kql(properties, start, end))
-        except QueryTimeoutError:
+        except QueryTimeoutError as error:
             if end - start <= _ONE_DAY:
-                raise
+                raise QueryTimeoutError(
+                    f"Insights took too long even over the single day {start}. The days before it are stored: run the"
+                    f" rest later, or ask the vendor's support for a longer time limit. {error}"
+                ) from error
             middle = start + (end - start) // 2
             log.warning("Insights took too long over %s to %s: asking in two halves", start, end)
             todo += [(middle, end), (start, middle)]
@@ -95,9 +98,10 @@ def _kql(properties: EventProperties, start: date, end: date) -> str:
 def _count(row: list[Any], start: date, end: date) -> tuple[date, str, str, str, int, int]:
     try:
         day, event_type, pass_type, wallet, events, passes = row
-        utc_day = datetime.fromisoformat(day).astimezone(UTC).date()
+        moment = datetime.fromisoformat(day)
+        utc_day = (moment.astimezone(UTC) if moment.tzinfo else moment).date()
         count = (utc_day, str(event_type), str(pass_type or ""), str(wallet or ""), int(events), int(passes))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise _misshapen(start, end) from error
     if not start <= utc_day < end:
         raise _misshapen(start, end)

@@ -13,7 +13,7 @@ import fsspec
 
 _MEMORY_LIMIT = "256MB"
 # A number with a fraction or an exponent: DuckDB would write 1.10 as 1.1, and an identifier is what the JSON says.
-_FRACTIONAL_NUMBER = re.compile(rb'"\s*:\s*-?\d+[.eE]')
+_FRACTIONAL_NUMBER = re.compile(rb'(?:"\s*:|[\[,])\s*-?\d+[.eE]')
 _NAMED_PASSES = 5
 
 
@@ -34,15 +34,18 @@ class PageLoader:
         """Append the passes of some pages, by index, and return how many they are. Raises SnapshotError."""
         loaded = self._scalar("SELECT count(*) FROM pages")
         paths = [f"{self._folder}/{index}.json" for index in pages]
+        mismatch = ""
         try:
             for path, body in zip(paths, pages.values(), strict=True):
                 self._memory.pipe(path, _numbers_as_written(body) if _FRACTIONAL_NUMBER.search(body) else body)
             self._con.execute(f"INSERT INTO pages {_query('pages')}", {"files": [f"memory://{path}" for path in paths]})
-        except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
-            # The library's message quotes whole passes, secrets too: only the kind of mismatch is passed on.
-            raise SnapshotError(_misshapen(error)) from None
+        except (duckdb.InvalidInputException, duckdb.DataError) as error:
+            mismatch = _misshapen(error)
         finally:
             self._memory.rm(self._folder, recursive=True)
+        if mismatch:
+            # Raised out here: the library's message quotes whole passes, secrets too, and a context would carry it on.
+            raise SnapshotError(mismatch)
         return self._scalar("SELECT count(*) FROM pages") - loaded
 
     def check(self) -> None:
@@ -110,5 +113,6 @@ def _misshapen(error: duckdb.Error) -> str:
     found = f": {mismatch[1]} was expected, {mismatch[2]} came" if mismatch else ""
     return (
         f"Page {page[1] if page else ''} of the passes has another shape than documented (a list of passes, whose"
-        f" `providers` maps a wallet to a date){found}. Nothing was taken over; the API may have changed: compare with its reference."
+        f" `providers` maps a wallet to a date){found}. Nothing was taken over; the API may have changed: compare with"
+        " its reference."
     )

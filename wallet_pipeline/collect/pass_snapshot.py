@@ -1,11 +1,12 @@
 """A snapshot: the whole list of passes, read page by page, judged, and merged as evidence."""
 
+import fcntl
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -80,8 +81,7 @@ def take_snapshot(
     booked and its file kept, and it is no evidence until `approve_snapshot`. Raises ServiceError, SnapshotError; then
     nothing has changed.
     """
-    staged = staging_dir / f"reading-{secrets.token_hex(8)}.duckdb"
-    try:
+    with _staging_file(staging_dir) as staged:
         with open_staging(staged) as loader:
             reading, attempts, distinct = _read_until_it_stands_still(client, loader, page_size, concurrency, clock)
         with open_warehouse() as con, _attached(con, staged):
@@ -93,8 +93,6 @@ def take_snapshot(
         if snapshot.verdict == "held":
             _keep_held(staged, staging_dir, snapshot.snapshot_id)
         return snapshot
-    finally:
-        _remove(staged)
 
 
 def approve_snapshot(open_warehouse: OpenWarehouse, staging_dir: Path, held_id: str) -> Snapshot:
@@ -127,9 +125,15 @@ def approve_snapshot(open_warehouse: OpenWarehouse, staging_dir: Path, held_id: 
 
 def merge_staged(con: duckdb.DuckDBPyConnection, staged: Path, snapshot: Snapshot) -> None:
     """Book an accepted snapshot and merge its staging file; a snapshot that is booked already changes nothing."""
+    with _attached(con, staged):
+        merge_attached(con, snapshot)
+
+
+def merge_attached(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
+    """Do what merge_staged does with a staging database that is attached already, as `staging`."""
     if con.execute("SELECT 1 FROM raw.snapshots WHERE snapshot_id = ?", [snapshot.snapshot_id]).fetchone():
         return
-    with _attached(con, staged), transaction(con):
+    with transaction(con):
         _book(con, snapshot)
         _merge(con, snapshot.snapshot_id)
 
@@ -165,7 +169,7 @@ def _read_all(
     reading = _Reading(*_start_of(first, our_start), our_start)
     progress = _Progress()
     size = _take(reading, loader, [first], progress)
-    if 0 < size < first.total or size == page_size:
+    if size:
         _read_planned(client, loader, reading, size, concurrency, progress)
         _read_beyond(client, loader, reading, size, progress)
     return reading
@@ -369,6 +373,26 @@ class _Attached(AbstractContextManager[None]):
 
     def __exit__(self, *_: object) -> None:
         self._con.execute("DETACH staging")
+
+
+@contextmanager
+def _staging_file(staging_dir: Path) -> Iterator[Path]:
+    """Yield a new file name, removed at the end; remove first what readings that were killed have left behind.
+
+    Each reading shares a lock on the folder: who gets it alone knows that no file there is in use.
+    """
+    staging_dir.mkdir(parents=True, exist_ok=True)
+    with (staging_dir / "readings.lock").open("w") as lock:
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for leftover in staging_dir.glob("reading-*"):
+                leftover.unlink()
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        staged = staging_dir / f"reading-{secrets.token_hex(8)}.duckdb"
+        try:
+            yield staged
+        finally:
+            _remove(staged)
 
 
 def _held_file(staging_dir: Path, held_id: str) -> Path:

@@ -1,0 +1,136 @@
+"""The HubSpot client: limits kept, answers judged by their body."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.sync.conftest import Account, open_account
+from wallet_pipeline.clients.http import Answer, QuotaError, UnreachableError
+from wallet_pipeline.clients.hubspot import HubSpot, RefusedError
+from wallet_pipeline.clients.pacing import HubSpotPacer
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Iterator[Account]:
+    """An account with no contacts."""
+    with open_account(tmp_path) as account:
+        yield account
+
+
+@pytest.fixture
+def client(account: Account) -> Iterator[HubSpot]:
+    """A client of the account."""
+    with account.client() as client:
+        yield client
+
+
+def test_more_requests_than_the_limit_are_spread_and_none_is_refused(account: Account, client: HubSpot) -> None:
+    """With a limit of 10 in 500 ms, 40 requests take the windows that they need and meet no 429."""
+    account.switch(rate_limit=10, rate_window_ms=500)
+    client.read_groups()
+    began = time.monotonic()
+    for _ in range(40):
+        client.read_groups()
+    statuses = {entry["status"] for entry in account.control("GET", "requests?last=100")}
+    assert (statuses, time.monotonic() - began > 40 / 9 * 0.5 - 0.5) == ({200}, True)
+
+
+def test_a_tenth_of_the_limit_is_left_to_other_apps(account: Account, client: HubSpot) -> None:
+    """However fast we ask, the CRM never says that fewer than the reserve remain."""
+    account.switch(rate_limit=20, rate_window_ms=400)
+    client.read_groups()
+    for _ in range(30):
+        client.read_groups()
+    remaining = account.api("GET", "/crm/properties/2026-09/contacts/groups").headers["X-HubSpot-RateLimit-Remaining"]
+    assert int(remaining) >= 1  # the reserve of 2, less the question itself
+
+
+def test_requests_of_other_apps_shrink_the_budget() -> None:
+    """When the headers say that others use the limit, fewer of ours go out in the window."""
+    pacer = HubSpotPacer()
+    pacer.wait()
+    used_up = {
+        "X-HubSpot-RateLimit-Max": "100",
+        "X-HubSpot-RateLimit-Remaining": "11",
+        "X-HubSpot-RateLimit-Interval-Milliseconds": "300",
+    }
+    pacer.heed(Answer(200, used_up, b"{}"))
+    began = time.monotonic()
+    for _ in range(3):
+        pacer.wait()
+    assert time.monotonic() - began > 0.25
+
+
+def test_without_headers_the_smallest_accounts_limit_is_kept() -> None:
+    """The first half of 90 requests goes out at once, then one every ninth of a second."""
+    pacer = HubSpotPacer()
+    began = time.monotonic()
+    for _ in range(47):
+        pacer.wait()
+    assert 0.08 < time.monotonic() - began < 1
+
+
+def test_a_429_closes_the_window_and_is_sent_again(account: Account, client: HubSpot) -> None:
+    """After a 429 without Retry-After the client waits for the window that the headers name."""
+    account.switch(rate_window_ms=300)
+    client.read_groups()
+    account.spoil("groups", "status", status=429, body={"policyName": "TEN_SECONDLY_ROLLING"})
+    began = time.monotonic()
+    client.read_groups()
+    assert 0.3 <= time.monotonic() - began < 3
+
+
+def test_a_429_with_retry_after_waits_that_long(account: Account, client: HubSpot) -> None:
+    """Retry-After is kept though the window is longer."""
+    client.read_groups()
+    account.spoil("groups", "status", status=429, headers={"Retry-After": "1"})
+    began = time.monotonic()
+    client.read_groups()
+    assert 1 <= time.monotonic() - began < 4
+
+
+def test_a_locked_record_is_left_alone_for_two_seconds(account: Account, client: HubSpot) -> None:
+    """423 is sent again after the two seconds that a lock lasts."""
+    account.spoil("groups", "status", status=423)
+    began = time.monotonic()
+    client.read_groups()
+    assert 2 <= time.monotonic() - began < 5
+
+
+def test_a_used_up_day_is_not_asked_again(account: Account, client: HubSpot) -> None:
+    """DAILY raises at once."""
+    account.switch(rate_limit_daily=0)
+    with pytest.raises(QuotaError, match="DAILY"):
+        client.read_groups()
+
+
+def test_a_create_whose_connection_breaks_is_sent_once(account: Account, client: HubSpot) -> None:
+    """A create is never sent again blindly."""
+    account.spoil("batch/create", "drop", times=5)
+    with pytest.raises(UnreachableError):
+        client.write_contacts("create", [{"objectWriteTraceId": "k", "properties": {"email": "a@x.test"}}])
+    assert account.requests() == {"create": 1}
+
+
+def test_a_truncated_answer_to_a_read_is_read_again(account: Account, client: HubSpot) -> None:
+    """Half a body is no answer."""
+    record_id = account.add(email="ann@x.test")
+    account.spoil("batch/read", "truncate")
+    assert [one.id for one in client.read_contacts([record_id], ["email"]).contacts] == [record_id]
+
+
+def test_an_error_message_about_values_names_properties_and_codes_alone(account: Account, client: HubSpot) -> None:
+    """The list that HubSpot puts into its message is read, and its values are left out."""
+    record_id = account.add(email="ann@x.test")
+    with pytest.raises(RefusedError) as refused:
+        client.write_contacts("update", [{"id": record_id, "properties": {"no_such": "secret@x.test"}}])
+    assert refused.value.error.message == "no_such: PROPERTY_DOESNT_EXIST"
+
+
+def test_requests_are_counted_with_their_retries(account: Account, client: HubSpot) -> None:
+    """The count is what the account's quota sees."""
+    account.spoil("groups", "status", status=503)
+    client.read_groups()
+    assert client.requests == 2
