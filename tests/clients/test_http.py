@@ -217,9 +217,7 @@ def test_threads_may_share_a_client(tenant: Tenant, path: str) -> None:
     """Calls from several threads at once are all answered."""
     statuses: list[int] = []
     with open_client(tenant) as http:
-        threads = [
-            threading.Thread(target=lambda: statuses.append(http.call("GET", path).status)) for _ in range(8)
-        ]
+        threads = [threading.Thread(target=lambda: statuses.append(http.call("GET", path).status)) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -14,14 +14,14 @@ from wallet_pipeline.clients.pacing import HubSpotPacer
 
 @pytest.fixture
 def account(tmp_path: Path) -> Iterator[Account]:
-    """An account with no contacts."""
+    """Run an account with no contacts."""
     with open_account(tmp_path) as account:
         yield account
 
 
 @pytest.fixture
 def client(account: Account) -> Iterator[HubSpot]:
-    """A client of the account."""
+    """Return a client of the account."""
     with account.client() as client:
         yield client
 

@@ -62,9 +62,18 @@ class Project:
         (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(asset)]
         return {name: value.value for name, value in event.materialization.metadata.items()}
 
-    def check(self, result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluation:
+    def metadata_of_range(self, result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
+        """Return the metadata of an asset of which the run materialised many partitions at once."""
+        events = [e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(asset)]
+        return {name: value.value for name, value in events[0].materialization.metadata.items()}
+
+    def check(self, result: dg.ExecuteInProcessResult, name: str, asset: str | None = None) -> dg.AssetCheckEvaluation:
         """Return how a check went in a run."""
-        (evaluation,) = [e for e in result.get_asset_check_evaluations() if e.check_name == name]
+        (evaluation,) = [
+            e
+            for e in result.get_asset_check_evaluations()
+            if e.check_name == name and asset in {None, e.asset_key.to_user_string()}
+        ]
         return evaluation
 
     def failure(self, result: dg.ExecuteInProcessResult, asset: str) -> str:

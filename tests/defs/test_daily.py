@@ -1,6 +1,5 @@
 """The daily run through Dagster, on real services."""
 
-
 import dagster as dg
 import pytest
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -146,6 +146,24 @@ def worlds(
         tuple(draw(st.lists(deliveries(maps), max_size=events))),
         draw(snapshots(maps, most)),
     )
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> World:
+    """Return the snapshots and events of a single pass: long runs and gaps, broken now and then."""
+    shapes = draw(st.lists(provider_maps, min_size=1, max_size=2))
+    usual: dict[str, str | None] | str | None = "missing"
+    found = []
+    for number in range(draw(st.integers(0, 9))):
+        usual = draw(st.sampled_from([usual, usual, "missing", *shapes]))
+        now = draw(st.sampled_from([usual, usual, usual, "missing", *shapes]))
+        providers = None if now is None or isinstance(now, str) else tuple(now.items())
+        listed = () if now == "missing" else (Listing("pass1", providers, "{}"),)
+        # Mostly one after the other, as the choice of `usual` supposes.
+        start = draw(st.one_of(st.just(NOON + number * 3 * HALF_MINUTE), starts))
+        found.append(Snapshot(f"s{number}", start, draw(st.sampled_from([True, True, True, False])), listed))
+    events = draw(st.lists(deliveries(st.just({})), max_size=4))
+    return World(tuple(replace(event, pass_id="pass1") for event in events), tuple(found))
 
 
 @st.composite

@@ -29,6 +29,8 @@ from wallet_pipeline.sync.setup_crm import setup_crm
 from wallet_pipeline.sync.write import DeliveryResult, deliver
 from wallet_pipeline.warehouse.connection import connect
 
+FULL_TOKEN = "pat-sandbox-full"
+SYNC_TOKEN = "pat-sandbox-sync"
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 YESTERDAY = NOW - timedelta(days=1)
 APPLE = {
@@ -73,14 +75,14 @@ class Account:
 
     def api(self, method: str, path: str, body: Any = None) -> requests.Response:
         """Call the API as an app that may do everything."""
-        headers = {"Authorization": "Bearer pat-sandbox-full"}
+        headers = {"Authorization": f"Bearer {FULL_TOKEN}"}
         return self._http.request(method, self.url + path, json=body, headers=headers, timeout=10)
 
-    def client(self, token: str = "pat-sandbox-full", version: str = "2026-09", attempts: int = 3) -> HubSpot:
+    def client(self, token: str = FULL_TOKEN, version: str = "2026-09", attempts: int = 3) -> HubSpot:
         """Return a client of the account."""
         return HubSpot(self.url, version, SecretStr(token), LIMITS, attempts)
 
-    def destination(self, token: str = "pat-sandbox-full", attempts: int = 3) -> HubSpotDestination:
+    def destination(self, token: str = FULL_TOKEN, attempts: int = 3) -> HubSpotDestination:
         """Return the account as a destination."""
         return HubSpotDestination(self.client(token, attempts=attempts), "customer_id")
 
@@ -128,9 +130,11 @@ class Account:
 
 @contextmanager
 def open_account(folder: Path) -> Iterator[Account]:
-    """Run a stand-in with an empty account on a free port."""
-    create_store(folder / "crm.sqlite", [])
-    app = create_app(folder / "crm.sqlite", Faults())
+    """Run a stand-in on a free port, with the account whose state lies in the folder, or an empty one."""
+    state = folder / "crm.sqlite"
+    if not state.exists():
+        create_store(state, [])
+    app = create_app(state, Faults())
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", http=DroppableProtocol, ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -158,7 +162,8 @@ def _put_customer(con: duckdb.DuckDBPyConnection, key: str, email: str | None, s
         [key, name, value, email, *state],
     )
     con.execute(
-        "UPDATE wallet.customer_status_changes SET valid_to = ? WHERE customer_key = ? AND valid_to IS NULL", [since, key]
+        "UPDATE wallet.customer_status_changes SET valid_to = ? WHERE customer_key = ? AND valid_to IS NULL",
+        [since, key],
     )
     con.execute(
         f"INSERT INTO wallet.customer_status_changes (customer_key, {columns}, valid_from) VALUES (?, {marks}, ?)",
@@ -231,33 +236,36 @@ class Pipeline:
         self.rules = replace(self.rules, **rules)
 
 
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder with a migrated warehouse and an account that was set up, to copy."""
+    folder = tmp_path_factory.mktemp("templates")
+    with connect(folder / "warehouse.duckdb", wait=0):
+        pass
+    with open_account(folder) as account:
+        setup_crm(account.destination())
+    return folder
+
+
 @pytest.fixture
 def fresh_account(tmp_path: Path) -> Iterator[Account]:
-    """An account that has no wallet properties."""
+    """Run an account that has no wallet properties."""
     with open_account(tmp_path) as account:
         yield account
 
 
 @pytest.fixture
-def account(fresh_account: Account) -> Account:
-    """An account that was set up."""
-    setup_crm(fresh_account.destination())
-    fresh_account.forget_requests()
-    return fresh_account
-
-
-@pytest.fixture(scope="session")
-def empty_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated warehouse to copy."""
-    file = tmp_path_factory.mktemp("empty") / "warehouse.duckdb"
-    with connect(file, wait=0):
-        pass
-    return file
+def account(tmp_path: Path, templates: Path) -> Iterator[Account]:
+    """Run an account that was set up."""
+    for file in templates.glob("crm.sqlite*"):
+        shutil.copy(file, tmp_path)
+    with open_account(tmp_path) as account:
+        yield account
 
 
 @pytest.fixture
-def pipeline(tmp_path: Path, account: Account, empty_warehouse: Path) -> Iterator[Pipeline]:
-    """A sync between an empty warehouse and the account."""
-    shutil.copy(empty_warehouse, tmp_path)
-    with closing(Pipeline(tmp_path, account.destination("pat-sandbox-sync"))) as pipeline:
+def pipeline(tmp_path: Path, account: Account, templates: Path) -> Iterator[Pipeline]:
+    """Return a sync between an empty warehouse and the account."""
+    shutil.copy(templates / "warehouse.duckdb", tmp_path)
+    with closing(Pipeline(tmp_path, account.destination(SYNC_TOKEN))) as pipeline:
         yield pipeline

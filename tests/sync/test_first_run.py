@@ -68,7 +68,11 @@ def test_the_ledger_shows_each_row_verified(pipeline: Pipeline) -> None:
 def test_links_say_how_each_record_was_found(pipeline: Pipeline) -> None:
     """crm.links tells by what each record was found, or that it was created."""
     pipeline.run()
-    assert pipeline.sql("SELECT via FROM crm.links ORDER BY customer_key") == [("customer_id",), ("email",), ("created",)]
+    assert pipeline.sql("SELECT via FROM crm.links ORDER BY customer_key") == [
+        ("customer_id",),
+        ("email",),
+        ("created",),
+    ]
 
 
 def test_email_is_matched_in_any_letter_case_and_as_a_secondary_address(account: Account, pipeline: Pipeline) -> None:

@@ -13,7 +13,7 @@ BOTH = APPLE | {"wallet_status": "both", "google_wallet_installed_at": YESTERDAY
 
 @pytest.fixture
 def record_id(account: Account, pipeline: Pipeline) -> str:
-    """The record of a customer who was delivered with Apple."""
+    """Deliver a customer with Apple and return the record's id."""
     found = account.add(email="ann@x.test", customer_id="C-1")
     pipeline.customer(KEY, APPLE, email="ann@x.test")
     pipeline.run()
@@ -145,14 +145,11 @@ def test_a_departed_customer_who_comes_back_is_sent_again(account: Account, pipe
     assert account.wallet(record_id)["wallet_status"] == "apple"
 
 
-@pytest.mark.usefixtures("account")
 @pytest.mark.parametrize(
     ("key", "identifiers"),
     [("accountId=A-7", '{"accountId": " A-7 ", "customerId": "C-2"}'), ("email=a@x.test", '{"email": "A@x.test "}')],
 )
-def test_a_customer_who_joined_another_is_reported_and_not_sent(
-    account: Account, pipeline: Pipeline, key: str, identifiers: str
-) -> None:
+def test_a_customer_who_joined_another_is_reported_and_not_sent(pipeline: Pipeline, key: str, identifiers: str) -> None:
     """When other customers' passes bear the identifier now, in whatever writing, the record is left alone."""
     pipeline.customer(key, APPLE, email="a@x.test")
     pipeline.run()
@@ -169,7 +166,8 @@ def test_a_customer_who_joined_another_is_reported_and_not_sent(
 def dispute(pipeline: Pipeline) -> None:
     """Put a pass into conflict over an account that the customer bears."""
     pipeline.sql(
-        "INSERT INTO wallet.identity_conflicts VALUES ('conflict', 'accountId', 'A-1', 'p', [?, 'customerId=C-9'])", [KEY]
+        "INSERT INTO wallet.identity_conflicts VALUES ('conflict', 'accountId', 'A-1', 'p', [?, 'customerId=C-9'])",
+        [KEY],
     )
 
 
@@ -316,7 +314,7 @@ def test_different_plans_have_different_hashes(pipeline: Pipeline) -> None:
 
 @pytest.fixture
 def turning(pipeline: Pipeline) -> Pipeline:
-    """A plan that turns two of four customers with a wallet to none."""
+    """Plan to turn two of four customers with a wallet to none."""
     emails: dict[str, str | None] = {f"customerId=C-{number}": f"c{number}@x.test" for number in range(4)}
     pipeline.customers(emails, APPLE)
     pipeline.run()
@@ -326,7 +324,9 @@ def turning(pipeline: Pipeline) -> Pipeline:
 
 
 @pytest.mark.parametrize(("share", "customers", "stops"), [(0.49, 1, True), (0.5, 1, False), (0.49, 2, False)])
-def test_a_mass_change_stops_beyond_both_limits(turning: Pipeline, share: float, customers: int, stops: bool) -> None:
+def test_a_mass_change_stops_beyond_both_limits(
+    turning: Pipeline, share: float, customers: int, *, stops: bool
+) -> None:
     """A run stops when more than the share and more than the number of customers turn to none."""
     with turning.open_warehouse() as con:
         change = mass_change(con, share, customers)

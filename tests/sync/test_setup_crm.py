@@ -46,7 +46,9 @@ def test_a_property_of_another_type_stops(fresh_account: Account) -> None:
 
 def test_a_missing_option_stops(fresh_account: Account) -> None:
     """An enumeration that lacks an option is named with the option."""
-    options = [{"label": "x", "value": value, "displayOrder": 0, "hidden": False} for value in ("none", "apple", "google")]
+    options = [
+        {"label": "x", "value": value, "displayOrder": 0, "hidden": False} for value in ("none", "apple", "google")
+    ]
     define(fresh_account, "wallet_status", "enumeration", "select", options=options)
     with pytest.raises(DefinitionsError, match="wallet_status lacks the option both"):
         setup_crm(fresh_account.destination())

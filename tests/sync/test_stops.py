@@ -11,7 +11,7 @@ KEY = "customerId=C-1"
 
 @pytest.fixture
 def planned(pipeline: Pipeline) -> Pipeline:
-    """A plan that creates one customer."""
+    """Plan to create one customer."""
     pipeline.customer(KEY, APPLE, email="ann@x.test")
     pipeline.plan()
     return pipeline

@@ -1,18 +1,24 @@
 """Writing: only what differs, nothing believed, nothing doubled, nothing older over anything newer."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
 
+import duckdb
 import pytest
 
 from tests.sync.conftest import APPLE, GOOGLE, NONE, NOW, Account, Pipeline
+from wallet_pipeline.sync.destination import Key, Record
+from wallet_pipeline.sync.hubspot import HubSpotDestination
+from wallet_pipeline.sync.plan import make_plan
+from wallet_pipeline.sync.write import deliver
 
 KEY = "customerId=C-1"
 
 
 @pytest.fixture
 def record_id(account: Account, pipeline: Pipeline) -> str:
-    """The record of a customer who was delivered with Apple."""
+    """Deliver a customer with Apple and return the record's id."""
     found = account.add(email="ann@x.test", customer_id="C-1")
     pipeline.customer(KEY, APPLE, email="ann@x.test")
     pipeline.run()
@@ -34,7 +40,10 @@ def test_drift_is_repaired_with_the_changed_fields_alone(account: Account, pipel
     """A field that a person changed is written back, and no other."""
     account.edit(record_id, wallet_status="both")
     pipeline.run()
-    assert (account.wallet(record_id)["wallet_status"], account.writes()[-1]["properties"]) == ("apple", ["wallet_status"])
+    assert (account.wallet(record_id)["wallet_status"], account.writes()[-1]["properties"]) == (
+        "apple",
+        ["wallet_status"],
+    )
 
 
 def test_drift_is_booked_and_closed_when_the_repair_is_verified(
@@ -266,7 +275,9 @@ def test_a_stale_plan_never_overwrites_a_newer_truth(account: Account, pipeline:
 
 
 @pytest.mark.usefixtures("record_id")
-def test_a_departed_customer_who_is_back_since_the_plan_is_not_sent_as_none(account: Account, pipeline: Pipeline) -> None:
+def test_a_departed_customer_who_is_back_since_the_plan_is_not_sent_as_none(
+    account: Account, pipeline: Pipeline
+) -> None:
     """A departure that is over is not told."""
     pipeline.remove_customer(KEY)
     pipeline.plan()
@@ -287,12 +298,14 @@ def test_a_plan_that_is_sent_twice_writes_once(account: Account, pipeline: Pipel
     assert account.wallet(record_id)["wallet_status"] == "google"
 
 
-def test_a_run_that_died_after_booking_leaves_nothing_undone(account: Account, pipeline: Pipeline, record_id: str) -> None:
+def test_a_run_that_died_after_booking_leaves_nothing_undone(
+    account: Account, pipeline: Pipeline, record_id: str
+) -> None:
     """Rows intended by a run that was killed are planned again."""
     pipeline.customer(KEY, GOOGLE)
     pipeline.plan()
     pipeline.sql(
-        "INSERT INTO crm.deliveries BY NAME SELECT 'd' AS delivery_id, plan_hash, customer_key, record_id, action, reason,"
+        "INSERT INTO crm.deliveries BY NAME SELECT 'd' AS delivery_id, plan_hash, customer_key, record_id, action,"
         " wallet_status, wallet_last_event, planned_at AS intended_at, 'intended' AS outcome FROM crm.plan"
     )
     pipeline.run()
@@ -310,31 +323,26 @@ def test_updates_do_not_create(account: Account, pipeline: Pipeline) -> None:
 
 def test_the_warehouse_is_closed_while_the_crm_is_asked(account: Account, pipeline: Pipeline) -> None:
     """Neither plan nor delivery holds the warehouse during a request."""
-    opened: list[Any] = []
-    seen: list[int] = []
-    read, open_warehouse = pipeline.destination.read, pipeline.open_warehouse
+    opened, seen = [0], set()
+    open_warehouse = pipeline.open_warehouse
 
-    class Noting:
-        def __init__(self) -> None:
-            self._context = open_warehouse()
+    @contextmanager
+    def counted() -> Iterator[duckdb.DuckDBPyConnection]:
+        opened[0] += 1
+        with open_warehouse() as con:
+            yield con
+        opened[0] -= 1
 
-        def __enter__(self) -> Any:
-            opened.append(self)
-            return self._context.__enter__()
+    class Watching(HubSpotDestination):
+        def read(self, key: Key, values: Sequence[str]) -> dict[str, Record]:
+            seen.add(opened[0])
+            return super().read(key, values)
 
-        def __exit__(self, *error: Any) -> None:
-            opened.remove(self)
-            self._context.__exit__(*error)
-
-    def noting_read(*asked: Any) -> Any:
-        seen.append(len(opened))
-        return read(*asked)
-
+    destination = Watching(account.client(), "customer_id")
     pipeline.customer(KEY, APPLE, email="ann@x.test")
-    pipeline.open_warehouse = Noting  # type: ignore[assignment,method-assign]
-    pipeline.destination.read = noting_read  # type: ignore[method-assign]
-    pipeline.run()
-    assert set(seen) == {0}
+    make_plan(counted, destination, pipeline.folder / "staging", pipeline.rules, NOW)
+    deliver(counted, destination, pipeline.rules, lambda: NOW)
+    assert seen == {0}
 
 
 def test_a_delivery_that_moves_time_within_the_tolerance_is_exact(account: Account, pipeline: Pipeline) -> None:

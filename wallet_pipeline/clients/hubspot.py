@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from urllib.parse import quote
 
 from pydantic import SecretStr
@@ -26,6 +26,7 @@ from wallet_pipeline.clients.pacing import HubSpotPacer
 
 BATCH = 100
 
+_NO_STATUS = 0
 _SERVICE = "HubSpot"
 _LOCKED, _TOO_MANY = 423, 429
 _TRANSIENT = TRANSIENT_STATUSES | {_LOCKED}
@@ -91,7 +92,7 @@ class HubSpot:
         self._contacts = f"/crm/objects/{quote(version, safe='')}/contacts"
         self._properties = f"/crm/properties/{quote(version, safe='')}/contacts"
 
-    def __enter__(self) -> "HubSpot":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -170,9 +171,6 @@ class HubSpot:
         return body
 
 
-_NO_STATUS = 0
-
-
 def _contact(result: Any) -> Contact:
     if not isinstance(result, dict) or not isinstance(result.get("id"), str):
         raise UnexpectedAnswerError(f"{_SERVICE} answered with a contact that has no id.")
@@ -186,17 +184,8 @@ def _by_name(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _refusal(answer: Answer, what: str) -> ServiceError:
     body = _error_body(answer)
-    if answer.status == _UNAUTHORISED:
-        return AuthenticationError(
-            f"{_SERVICE} did not accept the access token (401) for {what}. It is wrong, expired or revoked: put a valid"
-            " private-app token or service key into HUBSPOT_ACCESS_TOKEN and run again."
-        )
-    if answer.status == _FORBIDDEN:
-        scopes = " or ".join(_scopes(body)) or "a scope that HubSpot does not name"
-        return ScopeError(
-            f"The access token lacks {scopes} (403 for {what}). Add the scope to the private app or service key in"
-            " HubSpot, or put a token that has it into HUBSPOT_ACCESS_TOKEN, and run again."
-        )
+    if answer.status in (_UNAUTHORISED, _FORBIDDEN):
+        return _credentials_error(answer.status, body, what)
     if answer.status == _TOO_MANY:
         return QuotaError(f"{_SERVICE} goes on asking for fewer requests (429 for {what}). Run again later.")
     if answer.status in _REFUSALS and body:
@@ -213,6 +202,19 @@ def _refusal(answer: Answer, what: str) -> ServiceError:
     return UnexpectedAnswerError(
         f"{_SERVICE} answered {answer.status} ({answer.kind}) to {what}, which this version of the pipeline does not"
         " know. Compare with HubSpot's reference; if a proxy stands between, let the address through."
+    )
+
+
+def _credentials_error(status: int, body: Mapping[str, Any], what: str) -> ServiceError:
+    if status == _UNAUTHORISED:
+        return AuthenticationError(
+            f"{_SERVICE} did not accept the access token (401) for {what}. It is wrong, expired or revoked: put a valid"
+            " private-app token or service key into HUBSPOT_ACCESS_TOKEN and run again."
+        )
+    scopes = " or ".join(_scopes(body)) or "a scope that HubSpot does not name"
+    return ScopeError(
+        f"The access token lacks {scopes} (403 for {what}). Add the scope to the private app or service key in HubSpot,"
+        " or put a token that has it into HUBSPOT_ACCESS_TOKEN, and run again."
     )
 
 

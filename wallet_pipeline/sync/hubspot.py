@@ -63,8 +63,8 @@ class HubSpotDestination:
         if problems:
             raise DefinitionsError(
                 f"HubSpot has contact properties of another form than the sync needs: {'; '.join(problems)}. Type and"
-                " uniqueness of a property cannot be changed: remove or rename it in HubSpot (Settings > Properties), or"
-                " name another customer property in CRM_CUSTOMER_PROPERTY; then run `wallet-pipeline setup-crm`."
+                " uniqueness of a property cannot be changed: remove or rename it in HubSpot (Settings > Properties),"
+                " or name another customer property in CRM_CUSTOMER_PROPERTY; then run `wallet-pipeline setup-crm`."
             )
         present = tuple(name for name in self._wanted if name in known)
         return Definitions(present, tuple(name for name in self._wanted if name not in known))
@@ -91,7 +91,7 @@ class HubSpotDestination:
         return {value: found[form] for value, form in asked.items() if form in found}
 
     def write(self, writes: Sequence[Write]) -> list[Receipt]:
-        """Update by record id; create by upsert on the customer property, or by e-mail where there is no customer id."""
+        """Update by record id; create by upsert on the customer property, or plainly where there is no customer id."""
         batches: dict[Operation, list[Write]] = {"update": [], "upsert": [], "create": []}
         for one in writes:
             batches[_operation(one)].append(one)
@@ -250,7 +250,7 @@ def _moment(name: str, text: str) -> datetime:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise UnexpectedAnswerError(
-            f"HubSpot gave a value of {name} that is no time. Check the type of the property in HubSpot; it is datetime."
+            f"HubSpot gave a value of {name} that is no time. Check the property's type in HubSpot: datetime."
         ) from error
 
 

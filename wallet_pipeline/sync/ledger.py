@@ -12,7 +12,6 @@ from wallet_pipeline.sync.destination import FIELDS, ErrorClass, Fields, Value
 from wallet_pipeline.sync.plan import merge_rejections, naive, query
 from wallet_pipeline.warehouse.connection import transaction
 
-
 Via = Literal["created", "customer_id", "email"]
 
 
@@ -147,7 +146,8 @@ def _keep_links(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
         """
         MERGE INTO crm.links l USING (SELECT * FROM outcomes WHERE via IS NOT NULL) o ON l.customer_key = o.customer_key
         WHEN MATCHED THEN UPDATE SET record_id = o.record_id, via = o.via, linked_at = $now
-        WHEN NOT MATCHED THEN INSERT (customer_key, record_id, via, linked_at) VALUES (o.customer_key, o.record_id, o.via, $now)
+        WHEN NOT MATCHED THEN INSERT (customer_key, record_id, via, linked_at)
+            VALUES (o.customer_key, o.record_id, o.via, $now)
         """,
         {"now": now},
     )

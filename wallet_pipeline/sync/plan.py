@@ -289,20 +289,22 @@ def _follow_links(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
         f"""
         MERGE INTO crm.links l USING ({query("links")}) n ON l.customer_key = n.customer_key
         WHEN MATCHED THEN UPDATE SET record_id = n.record_id, via = coalesce(n.via, l.via), linked_at = $now
-        WHEN NOT MATCHED THEN INSERT (customer_key, record_id, via, linked_at) VALUES (n.customer_key, n.record_id, n.via, $now)
+        WHEN NOT MATCHED THEN INSERT (customer_key, record_id, via, linked_at)
+            VALUES (n.customer_key, n.record_id, n.via, $now)
         """,
         {"now": now},
     )
     con.execute(
-        "DELETE FROM crm.links WHERE customer_key IN"
-        " (SELECT customer_key FROM compared WHERE NOT is_departed AND record_id IS NULL AND linked_record_id IS NOT NULL)"
+        "DELETE FROM crm.links WHERE customer_key IN (SELECT customer_key FROM compared"
+        " WHERE NOT is_departed AND record_id IS NULL AND linked_record_id IS NOT NULL)"
     )
     con.execute(
         "UPDATE crm.links SET departed_at = NULL WHERE departed_at IS NOT NULL"
         " AND customer_key IN (SELECT customer_key FROM compared WHERE NOT is_departed)"
     )
     con.execute(
-        "UPDATE crm.links SET departed_at = ? WHERE customer_key IN (SELECT customer_key FROM compared WHERE is_departed"
+        "UPDATE crm.links SET departed_at = ? WHERE customer_key IN (SELECT customer_key FROM compared"
+        " WHERE is_departed"
         " AND (record_id IS NULL OR claims > 0 OR NOT (differs OR has_joined_another OR is_disputed)))",
         [now],
     )
@@ -338,7 +340,8 @@ def merge_rejections(con: duckdb.DuckDBPyConnection, rejected: str, now: datetim
 def _result(con: duckdb.DuckDBPyConnection) -> PlanResult:
     plan_hash, rows, customers, records, requests = _one(
         con,
-        "SELECT plan_hash, rows_planned, customers, records, requests FROM crm.plans ORDER BY planned_at DESC, rowid DESC",
+        "SELECT plan_hash, rows_planned, customers, records, requests FROM crm.plans"
+        " ORDER BY planned_at DESC, rowid DESC LIMIT 1",
     )
     counts = {
         column: dict(con.execute(f"SELECT {column}, count(*) FROM crm.plan GROUP BY ALL ORDER BY ALL").fetchall())

@@ -35,7 +35,7 @@ def holds(record: Record, intention: Intention, tolerance: timedelta, precision:
 
 
 def is_verified(record: Record, intention: Intention, precision: timedelta) -> bool:
-    """Tell whether a record that was written holds the truth to the destination's precision, under the customer's id."""
+    """Tell whether a written record holds the truth to the destination's precision, under the customer's id."""
     is_theirs = intention.customer_id is None or record.customer_id == intention.customer_id
     return is_theirs and not differences(record, intention.truth, precision)
 

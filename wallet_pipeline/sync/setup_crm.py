@@ -14,7 +14,7 @@ class SetupResult:
 
 
 def setup_crm(destination: Destination) -> SetupResult:
-    """Create the missing fields and return what was done; raises DefinitionsError, ServiceError (a scope is missing)."""
+    """Create the missing fields and return what was done; raises DefinitionsError and ServiceError."""
     before = destination.check_definitions()
     if before.missing:
         destination.create_definitions(before.missing)
@@ -27,6 +27,6 @@ def require_definitions(destination: Destination) -> None:
     missing = destination.check_definitions().missing
     if missing:
         raise DefinitionsError(
-            f"{destination.name} lacks the fields {', '.join(missing)}. Run `wallet-pipeline setup-crm` with a token that"
-            " may change definitions (for HubSpot: crm.schemas.contacts.write), then run again."
+            f"{destination.name} lacks the fields {', '.join(missing)}. Run `wallet-pipeline setup-crm` with a token"
+            " that may change definitions (for HubSpot: crm.schemas.contacts.write), then run again."
         )
