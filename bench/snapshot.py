@@ -1,6 +1,8 @@
 """A snapshot of 200,000 passes against downloading the same pages and throwing them away: time ratio and peak memory.
 
-Each measurement is a process of its own; the two alternate, so that a slow moment of the machine hits both.
+Each measurement is a process of its own; the two alternate, so that a slow moment of the machine hits both. Measured
+twice: against the sandbox as fast as it is, on the same cores, and with each page held back as a service on the
+internet would.
 """
 
 import argparse
@@ -17,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import requests
 from pydantic import SecretStr
 
 from wallet_pipeline.clients.wallet_crew import WalletCrew
@@ -25,6 +28,7 @@ from wallet_pipeline.warehouse.connection import connect
 
 _PAGE_SIZE = 1000
 _CONCURRENCY = 4
+_PAGE_DELAY = 0.1
 
 
 def main() -> None:
@@ -47,14 +51,21 @@ def _compare(passes: int, rounds: int) -> dict[str, Any]:
         ports = ["--wallet-crew-port", "0", "--hubspot-port", "0"]
         with subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, text=True) as sandbox:
             answers = (sandbox.stdout.readline() if sandbox.stdout else "").removeprefix("sandbox ready ")
-            measured: dict[str, list[dict[str, float]]] = {"download": [], "snapshot": []}
-            for _ in range(rounds):
-                for what, results in measured.items():
-                    results.append(_in_own_process(what, answers))
+            at_once = _alternate(answers, rounds)
+            delay = {"path": "/passes", "action": {"type": "delay", "seconds": _PAGE_DELAY}}
+            requests.post(f"{json.loads(answers)['wallet_crew_url']}/sandbox/faults", json=delay, timeout=10)
+            held_back = _alternate(answers, rounds)
             sandbox.terminate()
+    return {"passes": passes, "at once": at_once, f"pages held back {_PAGE_DELAY} s": held_back}
+
+
+def _alternate(answers: str, rounds: int) -> dict[str, float]:
+    measured: dict[str, list[dict[str, float]]] = {"download": [], "snapshot": []}
+    for _ in range(rounds):
+        for what, results in measured.items():
+            results.append(_in_own_process(what, answers))
     seconds = {what: statistics.median(r["seconds"] for r in results) for what, results in measured.items()}
     return {
-        "passes": passes,
         "download_seconds": round(seconds["download"], 2),
         "snapshot_seconds": round(seconds["snapshot"], 2),
         "ratio": round(seconds["snapshot"] / seconds["download"], 2),
@@ -81,8 +92,8 @@ def _measure(what: str, answers: dict[str, Any]) -> dict[str, float]:
 def _download(client: WalletCrew) -> None:
     total = client.read_passes(0, _PAGE_SIZE).total or 0
     with ThreadPoolExecutor(_CONCURRENCY) as pool:
-        for index in pool.map(lambda index: client.read_passes(index, _PAGE_SIZE).index, range(1, total // _PAGE_SIZE + 1)):
-            del index
+        pages = range(1, total // _PAGE_SIZE + 1)
+        list(pool.map(lambda index: client.read_passes(index, _PAGE_SIZE).index, pages))
 
 
 def _snapshot(client: WalletCrew) -> None:

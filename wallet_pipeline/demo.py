@@ -88,7 +88,9 @@ def run_demo(root: Path, say: Callable[[str], None]) -> None:
         say(_outcome(box, quiet))
         _expect(_written(box, quiet) == set(), "A run after nothing happened wrote to the CRM.")
         say(f"3. After {_INSTALLS} installs, {_UNINSTALLS} uninstalls and {_EDITS} contacts edited by hand in the CRM")
-        expected = _change_the_world(box)
+        expected, without_contact = _change_the_world(box)
+        if without_contact:
+            say(f"   ({without_contact} of these customers have no contact: the CRM creates none without an e-mail.)")
         time.sleep(_SETTLE_WINDOW)
         last = _daily_run(box, log)
         say(_outcome(box, last))
@@ -133,15 +135,19 @@ def _daily_run(box: Sandbox, log: Any) -> datetime:
     return began
 
 
-def _change_the_world(box: Sandbox) -> set[str]:
-    """Let customers and a marketer act; return the ids of the contacts that then differ from the truth."""
+def _change_the_world(box: Sandbox) -> tuple[set[str], int]:
+    """Let customers and a marketer act.
+
+    Return the ids of the contacts that then differ from the truth, and how many changed customers have no contact.
+    """
     changes = _post(f"{box.wallet_crew_url}/sandbox/advance", {"installs": _INSTALLS, "uninstalls": _UNINSTALLS})
     edit = {"count": _EDITS, "properties": {"wallet_status": "none"}, "where_set": "wallet_status"}
     edited = _post(f"{box.hubspot_url}/sandbox/contacts/edit-some", edit)
     keys = [f"customerId={change['customer_id']}" for change in changes["changes"]]
     with duckdb.connect(box.bi_file, read_only=True) as con:
         linked = con.execute("SELECT record_id FROM crm_links WHERE list_contains(?, customer_key)", [keys]).fetchall()
-    return {record_id for (record_id,) in linked} | {contact["id"] for contact in edited["edited"]}
+    differing = {record_id for (record_id,) in linked} | {contact["id"] for contact in edited["edited"]}
+    return differing, len(keys) - len(linked)
 
 
 def _written(box: Sandbox, since: datetime) -> set[str]:
@@ -180,8 +186,8 @@ def _outcome(box: Sandbox, since: datetime) -> str:
     if written == 0:
         return f"   0 of {customers} contacts written: the CRM already holds the truth.\n"
     return (
-        f"   {written} of {customers} contacts written, {counts[1]} verified by reading them back, {counts[2]} of them had"
-        " been edited by hand.\n"
+        f"   {written} of {customers} contacts written, {counts[1]} verified by reading them back, {counts[2]} of them"
+        " had been edited by hand.\n"
     )
 
 
@@ -195,9 +201,11 @@ def _summary(box: Sandbox) -> str:
             ("verified by reading back", _count(con, "crm_deliveries WHERE outcome = 'verified'")),
             ("passes unmatched (no usable identifier)", _count(con, "unmatched_passes")),
             ("passes in conflict", _count(con, "identity_conflicts WHERE kind = 'conflict'")),
-            ("customers held back from the CRM", _count(con, "crm_plan WHERE action = 'hold'")),
         ]
-    lines = [f"   {label:<42} {count:>6}" for label, count in figures]
+        held = con.execute(
+            "SELECT 'held back: ' || reason, count(*) FROM crm_plan WHERE action = 'hold' GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+    lines = [f"   {label:<60} {count:>6}" for label, count in [*figures, *held]]
     return "\n".join(
         [
             "Every linked contact in the CRM holds the truth.",

@@ -18,7 +18,6 @@ def run_insights(first: date, last: date, env: Mapping[str, str], output: IO[str
     tags = {
         "dagster/asset_partition_range_start": str(first),
         "dagster/asset_partition_range_end": str(last),
-        "wallet_pipeline/job": "insights",
     }
     return _dagster(["job", "execute", "-m", _MODULE, "-j", "insights", "--tags", json.dumps(tags)], env, output)
 

@@ -21,9 +21,7 @@ class Settings(BaseSettings):
     """The settings, with their defaults. Durations are seconds; shares lie between 0 and 1."""
 
     # A value may be a secret that was put into the wrong place: errors name the setting and leave the value out.
-    model_config = SettingsConfigDict(
-        env_file=".env", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     wallet_crew_base_url: str = Field(
         "https://app.neostore.cloud", description="Base URL of The Wallet Crew; staging has its own."

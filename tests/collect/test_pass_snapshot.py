@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -676,3 +677,30 @@ def test_failure_stores_no_secret(tenant: Tenant, data: Data, body: Any) -> None
     with pytest.raises((SnapshotError, UnexpectedAnswerError)):
         take(data, tenant)
     assert data.files_with("s3cr3t") == []
+
+
+# The disk
+
+
+FULL_DISK = READING.replace("import sys", "import resource, sys").replace(
+    "with WalletCrew(", "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000,) * 2)\n    with WalletCrew("
+)
+
+
+def test_full_disk_is_told(tenant: Tenant, data: Data, start_script: StartScript) -> None:
+    """A staging file that does not fit the disk is an error that names the file and the reason."""
+    tenant.put(*make_passes(25))
+    facts = tenant.facts
+    reading = start_script(FULL_DISK.format(url=tenant.url, tenant=facts["tenant_id"], key=facts["api_key"]))
+    told = reading.process.communicate("\n", timeout=60)[1].splitlines()[-1]
+    assert re.search(r"reading-\w+\.duckdb.*: File too large", told), told
+
+
+def test_full_disk_changes_nothing(
+    tenant: Tenant, data: Data, before: dict[str, list[tuple[Any, ...]]], start_script: StartScript
+) -> None:
+    """A snapshot that does not fit the disk leaves the warehouse as it was, and gives its own space back."""
+    facts = tenant.facts
+    reading = start_script(FULL_DISK.format(url=tenant.url, tenant=facts["tenant_id"], key=facts["api_key"]))
+    reading.process.communicate("\n", timeout=60)
+    assert (data.content(), data.staged_files(), reading.process.returncode) == (before, [], 1)

@@ -233,7 +233,12 @@ def evidence_of(
         if listings:
             pieces.append(observation(snapshot, wallet, listings, staleness))
     pieces.extend(
-        Piece((snapshot.start - staleness, 1, snapshot.start, snapshot.name), installed=False, at=snapshot.start, event=False)
+        Piece(
+            (snapshot.start - staleness, 1, snapshot.start, snapshot.name),
+            installed=False,
+            at=snapshot.start,
+            event=False,
+        )
         for snapshot in gone_at(pass_id, snapshots)
     )
     return sorted(pieces, key=lambda piece: piece.order)
@@ -354,9 +359,7 @@ def ascii_domain(domain: str) -> str:
         return domain
 
 
-def resolve(
-    borne: dict[str, dict[str, str]], identifier_order: tuple[str, ...]
-) -> tuple[dict[str, str], set[str]]:
+def resolve(borne: dict[str, dict[str, str]], identifier_order: tuple[str, ...]) -> tuple[dict[str, str], set[str]]:
     """Return the customer of each pass that has one, and the passes in conflict."""
     customers: dict[str, str] = {}
     conflicts: set[str] = set()
@@ -397,7 +400,11 @@ def customer_row(passes: list[str], registers: dict[tuple[str, str], dict[str, A
     }
     installed = [wallet for wallet in WALLETS if since[wallet]]
     newest = max(
-        ((row["changed_at"], row["last_event"] == "uninstalled", row["last_event"]) for _, row in rows if row["changed_at"]),
+        (
+            (row["changed_at"], row["last_event"] == "uninstalled", row["last_event"])
+            for _, row in rows
+            if row["changed_at"]
+        ),
         default=(None, False, None),
     )
     return {

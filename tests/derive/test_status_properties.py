@@ -60,7 +60,7 @@ def shared() -> Iterator[Warehouse]:
 def by_sql(warehouse: Warehouse, world: World, rules: StatusRules = RULES) -> dict[str, list[Any]]:
     """Return what the SQL says of the world, in the oracle's form."""
     warehouse.clear()
-    warehouse.take(world)
+    warehouse.take_runs(world)
     warehouse.derive(rules=rules)
     return as_oracle(warehouse.con)
 
@@ -90,7 +90,7 @@ def by_oracle(world: World, rules: StatusRules = RULES) -> dict[str, list[Any]]:
 def test_registers_are_those_of_the_oracle(shared: Warehouse, world: World) -> None:
     """Any history of a pass gives the registers that the text gives, although observations are stored as runs."""
     shared.clear()
-    shared.take(world)
+    shared.take_runs(world)
     derive_registers(shared.con, RULES)
     actual, expected = as_oracle(shared.con), by_oracle(world)
     assert (actual["registers"], actual["never"]) == (expected["registers"], expected["never"])
@@ -130,7 +130,7 @@ def test_any_arrival_of_the_same_evidence_gives_the_same_rows(
     """Neither order, nor repetition, nor a derivation in between shows in any column of any row."""
     world, others = arrival
     shared.clear()
-    shared.take(world)
+    shared.take_runs(world)
     shared.derive()
     expected = shared.rows()
     shared.clear()
@@ -151,7 +151,7 @@ def test_further_snapshot_of_an_unchanged_truth_changes_no_row(shared: Warehouse
         Snapshot(f"z{day}", NOON + timedelta(days=day), complete=True, listings=listed) for day in (1, 2, 3)
     )
     shared.clear()
-    shared.take(replace(world, snapshots=(*world.snapshots, one, two)))
+    shared.take_runs(replace(world, snapshots=(*world.snapshots, one, two)))
     shared.derive()
     before = shared.rows()
     shared.add(three)
@@ -172,7 +172,7 @@ def test_full_evidence_and_a_fresh_snapshot_give_the_truth(
     events = tuple(delivery for of in truth for delivery in of.deliveries(counted=counted))
     end = NOON + timedelta(days=1)
     shared.clear()
-    shared.take(World(events, (*lagging, shown(truth, "end", end))))
+    shared.take_runs(World(events, (*lagging, shown(truth, "end", end))))
     shared.derive()
     actual = shared.con.execute(
         "SELECT pass_id, wallet, installed_at, changed_at, last_event, changed_at_inferred FROM wallet.registers ORDER BY ALL"

@@ -1,6 +1,7 @@
 """Random small worlds whose times lie on the edges of the rules, and their way into a warehouse."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -198,7 +199,9 @@ class Truth:
     def date(self, at: datetime) -> datetime | None:
         """Return the date that the Pass API gives at that time: of the change from no device to the first one."""
         date = None
-        for (changed_at, devices), before in zip(self.changes, (0, *(count for _, count in self.changes)), strict=False):
+        for (changed_at, devices), before in zip(
+            self.changes, (0, *(count for _, count in self.changes)), strict=False
+        ):
             if changed_at <= at:
                 date = (changed_at if before == 0 else date) if devices else None
         return date
@@ -279,32 +282,37 @@ class Warehouse:
     def add(self, evidence: Delivery | Snapshot) -> None:
         """Take over one delivery or one snapshot."""
         if isinstance(evidence, Delivery):
-            self.con.execute(
-                "INSERT INTO raw.wallet_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'webhook')",
-                [
-                    evidence.pass_id,
-                    evidence.wallet,
-                    evidence.kind,
-                    evidence.event_id,
-                    naive(evidence.at),
-                    naive(evidence.received_at),
-                    evidence.active,
-                    evidence.pass_type,
-                    evidence.identifiers,
-                ],
-            )
+            self._insert("raw.wallet_events", [delivery_row(evidence)])
             return
         self.con.execute("DELETE FROM staging.listing")
-        rows = []
-        for listed in evidence.listings:
-            providers = dict(listed.providers or ())
-            dates = [naive(moment(providers[wallet])) if providers.get(wallet) else None for wallet in WALLETS]
-            rows += [listed.pass_id, listed.pass_type, None, canonical(json.loads(listed.identifiers or "null") or {}), *dates]
-        if rows:
-            self.con.execute(
-                "INSERT INTO staging.listing VALUES " + ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(evidence.listings)), rows
-            )
+        self._insert("staging.listing", [listed_row(listed) for listed in evidence.listings])
         pass_snapshot.merge_attached(self.con, booked(evidence))
+
+    def take_runs(self, world: World) -> None:
+        """Take over the evidence as it shall stand in the end, without the merge: each run as long as it can be."""
+        self._insert("raw.wallet_events", [delivery_row(delivery) for delivery in world.deliveries])
+        bookings = sorted((booked(snapshot) for snapshot in world.snapshots), key=lambda booking: booking.snapshot_id)
+        ids = [booking.snapshot_id for booking in bookings]
+        self._insert("raw.snapshots", [booking_row(booking) for booking in bookings])
+        passes: dict[Any, dict[int, Any]] = defaultdict(dict)
+        observations: dict[Any, dict[int, Any]] = defaultdict(dict)
+        for snapshot in world.snapshots:
+            place = ids.index(booked(snapshot).snapshot_id)
+            for pass_id in {listed.pass_id for listed in snapshot.listings}:
+                rows = [listed_row(listed) for listed in snapshot.listings if listed.pass_id == pass_id]
+                pass_type = max((row[1] for row in rows if row[1] is not None), default=None)
+                passes[pass_id,][place] = (pass_type, None, max(row[3] for row in rows))
+                for wallet, column in zip(WALLETS, (4, 5), strict=True):
+                    date = max((row[column] for row in rows if row[column]), default=None)
+                    observations[pass_id, wallet][place] = (date is not None, date)
+        self._insert("raw.passes", list(runs(passes, ids)))
+        self._insert("raw.wallet_observations", list(runs(observations, ids)))
+
+    def _insert(self, table: str, rows: list[tuple[Any, ...]]) -> None:
+        if rows:
+            places = "(" + ", ".join("?" * len(rows[0])) + ")"
+            values = [value for row in rows for value in row]
+            self.con.execute(f"INSERT INTO {table} VALUES " + ", ".join([places] * len(rows)), values)
 
     def derive(self, now: datetime = NOON, rules: StatusRules = RULES) -> None:
         """Derive registers and customers."""
@@ -340,3 +348,45 @@ def booked(snapshot: Snapshot) -> pass_snapshot.Snapshot:
 def naive(at: datetime) -> datetime:
     """Return the time as the warehouse keeps it."""
     return at.astimezone(UTC).replace(tzinfo=None)
+
+
+def delivery_row(delivery: Delivery) -> tuple[Any, ...]:
+    """Return the row of raw.wallet_events."""
+    return (
+        delivery.pass_id,
+        delivery.wallet,
+        delivery.kind,
+        delivery.event_id,
+        naive(delivery.at),
+        naive(delivery.received_at),
+        delivery.active,
+        delivery.pass_type,
+        delivery.identifiers,
+        "webhook",
+    )
+
+
+def listed_row(listed: Listing) -> tuple[Any, ...]:
+    """Return the row of a staging file."""
+    providers = dict(listed.providers or ())
+    dates = [naive(moment(providers[wallet])) if providers.get(wallet) else None for wallet in WALLETS]
+    identifiers = json.loads(listed.identifiers or "null") or {}
+    return (listed.pass_id, listed.pass_type, None, canonical(identifiers), *dates)
+
+
+def booking_row(booking: pass_snapshot.Snapshot) -> tuple[Any, ...]:
+    """Return the row of raw.snapshots, without the figures that no rule reads."""
+    started_at = naive(booking.started_at)
+    return (booking.snapshot_id, started_at, started_at, booking.complete, "accepted", *[None] * 8)
+
+
+def runs(seen: dict[Any, dict[int, Any]], ids: list[str]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a table of runs: key, values, first and last snapshot, which is null for the newest."""
+    for key, values in seen.items():
+        for place, value in values.items():
+            if values.get(place - 1) == value:
+                continue
+            last = place
+            while values.get(last + 1) == value:
+                last += 1
+            yield *key, *value, ids[place], None if last == len(ids) - 1 else ids[last]

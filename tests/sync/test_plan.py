@@ -163,6 +163,29 @@ def test_a_customer_who_joined_another_is_reported_and_not_sent(pipeline: Pipeli
     assert pipeline.decisions() == {key: ("hold", "joined another customer")}
 
 
+def test_a_departed_customer_whose_record_is_another_customers_now_is_held(
+    account: Account, pipeline: Pipeline, record_id: str
+) -> None:
+    """A record that carries another customer id is not emptied."""
+    account.edit(record_id, customer_id="C-99")
+    pipeline.remove_customer(KEY)
+    pipeline.plan()
+    assert pipeline.decisions() == {KEY: ("hold", "conflict: the record carries another customer id")}
+
+
+def test_a_departed_customer_whose_record_is_claimed_is_told_once(
+    account: Account, pipeline: Pipeline, record_id: str
+) -> None:
+    """When another customer's state goes to the record, the old link is over."""
+    pipeline.customer("accountId=A-1", APPLE, email="ann@x.test")
+    account.edit(record_id, customer_id="")
+    pipeline.remove_customer(KEY)
+    pipeline.plan()
+    first = pipeline.decisions().get(KEY)
+    pipeline.plan()
+    assert (first, pipeline.decisions().get(KEY)) == (("hold", "joined another customer"), None)
+
+
 def dispute(pipeline: Pipeline) -> None:
     """Put a pass into conflict over an account that the customer bears."""
     pipeline.sql(

@@ -202,7 +202,8 @@ def _read_planned(
     with ThreadPoolExecutor(concurrency) as pool:
         try:
             while True:
-                while len(running) < concurrency and index * size < reading.highest_total:
+                # A few more than can run at once, so that the readers have work while pages are being loaded.
+                while len(running) < concurrency + _PAGES_AT_ONCE and index * size < reading.highest_total:
                     running.add(pool.submit(client.read_passes, index, size))
                     index += 1
                 if read and (not running or len(read) >= _PAGES_AT_ONCE):

@@ -61,7 +61,8 @@ def customers(pipeline: Pipeline) -> Iterator[dg.MaterializeResult]:
         latest = breakdown(
             con,
             "SELECT customer_key, wallet_status, wallet_last_event, wallet_last_changed_at"
-            " FROM wallet.customer_wallet_status WHERE wallet_last_changed_at IS NOT NULL ORDER BY wallet_last_changed_at DESC, customer_key LIMIT 10",
+            " FROM wallet.customer_wallet_status WHERE wallet_last_changed_at IS NOT NULL"
+            " ORDER BY wallet_last_changed_at DESC, customer_key LIMIT 10",
         )
     more = {"customer_wallet_status": {f"customers_{s}": count for s, count in statuses} | {"latest_changes": latest}}
     for table in CUSTOMER_TABLES:

@@ -7,7 +7,7 @@ holds is gathered there.
 import json
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -229,11 +229,11 @@ def _write_plan(
         _build(con, "compared", tolerance)
         _build(con, "first_changes", tolerance)
         _build(con, "plan", _judgement(destination, rules, now), temporary_name="new_plan")
-        _replace_plan(con, now, requests)
+        made = _replace_plan(con, now, requests)
         _follow_links(con, now)
         con.execute(f"INSERT INTO crm.drift BY NAME {query('drift')}", tolerance | {"now": now})
         _close_what_is_settled(con, now)
-        result = _result(con)
+        result = _result(con, *made)
         _drop(con, "new_plan", "first_changes", "compared", "matches", "candidates")
     return result
 
@@ -259,16 +259,16 @@ def _judgement(destination: Destination, rules: PlanRules, now: datetime) -> dic
     }
 
 
-def _replace_plan(con: duckdb.DuckDBPyConnection, now: datetime, requests: int) -> None:
-    (plan_hash,) = _one(
-        con,
-        "SELECT md5(coalesce(string_agg(md5(CAST(p AS VARCHAR)), '' ORDER BY customer_key), '')) FROM new_plan p",
-    )
+def _replace_plan(con: duckdb.DuckDBPyConnection, now: datetime, requests: int) -> tuple[Any, ...]:
+    """Put the new plan in place and return hash, rows, customers, records and requests, as crm.plans keeps them."""
+    hashed = "SELECT md5(coalesce(string_agg(md5(CAST(p AS VARCHAR)), '' ORDER BY customer_key), '')) FROM new_plan p"
+    (plan_hash,) = _one(con, hashed)
     con.execute("DELETE FROM crm.plan")
     con.execute(
         "INSERT INTO crm.plan BY NAME SELECT *, ? AS plan_hash, ? AS planned_at FROM new_plan", [plan_hash, now]
     )
-    con.execute(
+    return _one(
+        con,
         f"""
         INSERT INTO crm.plans BY NAME
         SELECT
@@ -278,6 +278,7 @@ def _replace_plan(con: duckdb.DuckDBPyConnection, now: datetime, requests: int) 
             (SELECT count(*) FROM new_plan) AS rows_planned,
             count(*) FILTER ({_HELD_A_WALLET}) AS with_wallet
         FROM compared
+        RETURNING plan_hash, rows_planned, customers, records, requests
         """,
         [plan_hash, now, requests],
     )
@@ -337,27 +338,22 @@ def merge_rejections(con: duckdb.DuckDBPyConnection, rejected: str, now: datetim
     )
 
 
-def _result(con: duckdb.DuckDBPyConnection) -> PlanResult:
-    plan_hash, rows, customers, records, requests = _one(
-        con,
-        "SELECT plan_hash, rows_planned, customers, records, requests FROM crm.plans"
-        " ORDER BY planned_at DESC, rowid DESC LIMIT 1",
-    )
-    counts = {
-        column: dict(con.execute(f"SELECT {column}, count(*) FROM crm.plan GROUP BY ALL ORDER BY ALL").fetchall())
+def _result(
+    con: duckdb.DuckDBPyConnection, plan_hash: str, rows: int, customers: int, records: int, requests: int
+) -> PlanResult:
+    by_action, by_reason, by_wallet_status = (
+        dict(con.execute(f"SELECT {column}, count(*) FROM crm.plan GROUP BY ALL ORDER BY ALL").fetchall())
         for column in ("action", "reason", "wallet_status")
-    }
-    return PlanResult(
-        plan_hash, rows, counts["action"], counts["reason"], counts["wallet_status"], customers, records, requests
     )
+    return PlanResult(plan_hash, rows, by_action, by_reason, by_wallet_status, customers, records, requests)
 
 
 def _count(con: duckdb.DuckDBPyConnection, sql: str) -> int:
     return int(_one(con, sql)[0])
 
 
-def _one(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
-    row = con.execute(sql).fetchone()
+def _one(con: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...]:
+    row = con.execute(sql, list(values)).fetchone()
     if row is None:
         raise LookupError(sql)
     return row

@@ -27,7 +27,7 @@ _SLICES_AT_ONCE = 16
 _ATTEMPTS = 2
 _ANOTHERS = "the CRM record belongs to another customer"
 _GONE = "the CRM record is gone"
-_MERGED = "the CRM record was merged into another one since the plan was made"
+_MOVED = "the customer's CRM record is another one since the plan was made"
 _DIFFERS = "read back, the record holds something else than was written: it was changed in the same moment"
 
 Kind = Literal["created", "linked", "updated"]
@@ -175,7 +175,7 @@ class _Sender:
                 return Write(one.delivery_id, None, one.customer_id, one.email, held)
             return Outcome(one.delivery_id, "rejected", error_class="identity", message=_GONE)
         if one.record_id not in (None, record.record_id):
-            return Outcome(one.delivery_id, "rejected", error_class="identity", message=_MERGED)
+            return Outcome(one.delivery_id, "rejected", error_class="identity", message=_MOVED)
         if record.record_id in strangers or _carries_another(record, one):
             return Outcome(one.delivery_id, "conflict", record.record_id, error_class="identity", message=_ANOTHERS)
         if holds(record, one, self._tolerance, self._precision):

@@ -68,8 +68,12 @@ def _write(con: duckdb.DuckDBPyConnection, aside: Path) -> dict[str, int]:
             con.execute(f"CREATE TABLE bi.main.{name} AS FROM {source}")
             _copy_comments(con, source, name)
         con.execute("CHECKPOINT bi")
-    finally:
-        con.execute("DETACH bi")
+    except duckdb.Error:
+        # It fails once more where the disk is full, and would hide why.
+        with suppress(duckdb.Error):
+            con.execute("DETACH bi")
+        raise
+    con.execute("DETACH bi")
     return _count(con, aside)
 
 

@@ -1,6 +1,7 @@
 -- The CRM record of each candidate, as read for this plan, and why it must not be written, if so.
 -- Grain and key: customer_key. Read by compared. answers and records stand in the plan's work file.
--- A record belongs to the customer that is linked to it or whose id it carries; one found by e-mail must be free.
+-- A record belongs to the customer that is linked to it or whose id it carries; one found by e-mail must be free. An e-mail
+-- of several customers was not asked for: it names none of them.
 WITH found AS (
     SELECT
         c.customer_key, c.customer_id, c.is_departed,
@@ -26,8 +27,8 @@ SELECT
     f.customer_key, f.record_id, f.via,
     coalesce(cl.customers, 0) AS claims,
     CASE
-        WHEN f.is_departed THEN NULL
         WHEN r.customer_id <> f.customer_id THEN 'conflict: the record carries another customer id'
+        WHEN f.is_departed THEN NULL
         WHEN f.via = 'email' AND cl.customers > 1 THEN 'conflict: several customers match the record'
         WHEN cl.by_right > 1 THEN 'conflict: several customers match the record'
     END AS conflict

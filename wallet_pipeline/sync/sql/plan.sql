@@ -1,6 +1,7 @@
 -- What is to be done in the CRM: one row per customer that is not to be left alone. Grain and key: customer_key. UTC.
 -- Becomes crm.plan, read by deliver, the mass change check and the operator. $now, $settle_window, $settle_cap: the settle
--- rule; $missing_contacts: create or skip; $create_needs_email: the CRM makes no record without an e-mail.
+-- rule; $missing_contacts: create or skip; $create_needs_email: the CRM makes no record without an e-mail. A shared e-mail
+-- is never used: such a customer is found by customer id, or held, since any e-mail would be a guess.
 WITH judged AS (
     SELECT
         c.*,
@@ -16,9 +17,9 @@ decided AS (
         CASE
             WHEN is_departed AND (is_unknown OR NOT differs) THEN NULL
             WHEN is_departed AND (has_joined_another OR claims > 0) THEN ['hold', 'joined another customer']
+            WHEN conflict IS NOT NULL THEN ['hold', conflict]
             WHEN is_departed AND is_disputed THEN ['hold', 'disputed identifier']
             WHEN is_departed THEN ['update', 'departed']
-            WHEN conflict IS NOT NULL THEN ['hold', conflict]
             WHEN NOT is_unknown AND NOT differs THEN NULL
             WHEN is_disputed AND loses_a_wallet THEN ['hold', 'disputed identifier']
             WHEN is_unknown AND customer_id IS NULL AND email_is_shared THEN ['hold', 'shared e-mail']

@@ -1,0 +1,292 @@
+"""The copy for analysts is whole, described, and replaced at once."""
+
+import os
+import stat
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.collect.snapshots import take
+from tests.conftest import Data, Script, Tenant
+from wallet_pipeline.derive.statuses import StatusRules, derive_customers, derive_registers
+from wallet_pipeline.derive.trends import derive_adoption_daily
+from wallet_pipeline.warehouse.connection import transaction
+from wallet_pipeline.warehouse.publish import PUBLISHED, Published, PublishError, publish
+
+StartScript = Callable[[str], Script]
+RULES = StatusRules(timedelta(seconds=60), ("customerId", "accountId", "email"))
+
+
+@pytest.fixture
+def bi_file(data: Data) -> Path:
+    """Give the name of the file for analysts."""
+    return data.folder / "wallet_bi.duckdb"
+
+
+@pytest.fixture
+def derived(world: Tenant, data: Data) -> Data:
+    """Give a warehouse that has gone through the stages before publishing."""
+    take(data, world, page_size=1000)
+    with data.open() as con:
+        derive_registers(con, RULES)
+        derive_customers(con, RULES, datetime.now(UTC))
+        derive_adoption_daily(con)
+    return data
+
+
+def publish_now(data: Data, bi_file: Path) -> Published:
+    """Publish the warehouse."""
+    with data.open() as con:
+        return publish(con, bi_file)
+
+
+def read(bi_file: Path, query: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query on the published file, as an analyst's tool reads it."""
+    with duckdb.connect(bi_file, read_only=True) as con:
+        return con.execute(query).fetchall()
+
+
+def test_rows_are_those_of_the_warehouse(derived: Data, bi_file: Path) -> None:
+    """Each published table holds the rows of its source."""
+    publish_now(derived, bi_file)
+    copied = {name: read(bi_file, f"FROM {name} ORDER BY ALL") for name in PUBLISHED}
+    assert copied == {name: derived.rows(f"FROM {source} ORDER BY ALL") for name, source in PUBLISHED.items()}
+
+
+def test_result_counts_the_rows(derived: Data, bi_file: Path) -> None:
+    """The result names the file and the rows of each table."""
+    assert publish_now(derived, bi_file) == Published(
+        bi_file, {name: len(derived.rows(f"FROM {source}")) for name, source in PUBLISHED.items()}
+    )
+
+
+def test_file_holds_nothing_else(derived: Data, bi_file: Path) -> None:
+    """Analysts find the published tables and no other ones."""
+    publish_now(derived, bi_file)
+    tables = read(bi_file, "SELECT schema_name, table_name FROM duckdb_tables() ORDER BY 2")
+    assert tables == [("main", name) for name in sorted(PUBLISHED)]
+
+
+def test_everything_is_described(derived: Data, bi_file: Path) -> None:
+    """Each published table and column has a comment, after the stages have built their tables anew."""
+    publish_now(derived, bi_file)
+    bare = """
+        SELECT table_name AS name FROM duckdb_tables() WHERE trim(coalesce(comment, '')) = ''
+        UNION ALL
+        SELECT table_name || '.' || column_name FROM duckdb_columns()
+        WHERE NOT internal AND trim(coalesce(comment, '')) = ''
+    """
+    assert read(bi_file, bare) == []
+
+
+def test_comments_are_those_of_the_warehouse(derived: Data, bi_file: Path) -> None:
+    """A comment is copied letter by letter, apostrophes included."""
+    comment = "What the customer's CRM holds; it's 'quoted'."
+    with derived.open() as con:
+        con.execute("COMMENT ON TABLE crm.links IS 'What the customer''s CRM holds; it''s ''quoted''.'")
+        publish(con, bi_file)
+    assert read(bi_file, "SELECT comment FROM duckdb_tables() WHERE table_name = 'crm_links'") == [(comment,)]
+
+
+def test_file_is_for_reading_alone(data: Data, bi_file: Path) -> None:
+    """Nobody may write to the published file."""
+    publish_now(data, bi_file)
+    assert stat.S_IMODE(bi_file.stat().st_mode) == 0o444
+
+
+def test_older_drivers_can_read_the_file(data: Data, bi_file: Path) -> None:
+    """The file is stored as DuckDB 1.4 stores it."""
+    publish_now(data, bi_file)
+    version = "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'wallet_bi'"
+    assert read(bi_file, version)[0][0].startswith("v1.4.0")
+
+
+def test_folder_with_an_apostrophe_is_no_problem(data: Data) -> None:
+    """The file's name may hold an apostrophe."""
+    folder = data.folder / "it's here"
+    folder.mkdir(parents=True)
+    assert publish_now(data, folder / "bi.duckdb").file.exists()
+
+
+def test_second_publication_replaces_the_first(data: Data, bi_file: Path) -> None:
+    """Publishing again shows the newer rows, and leaves no other file behind."""
+    publish_now(data, bi_file)
+    data.rows("INSERT INTO raw.snapshots (snapshot_id) VALUES ('newer')")
+    publish_now(data, bi_file)
+    assert (read(bi_file, "SELECT snapshot_id FROM snapshots"), sorted(os.listdir(data.folder))) == (
+        [("newer",)],
+        ["wallet_bi.duckdb", "warehouse.duckdb"],
+    )
+
+
+# Readers
+
+HOLD_OPEN = """
+    import sys, duckdb
+    con = duckdb.connect("data/wallet_bi.duckdb", read_only=True)
+    print("open", flush=True)
+    sys.stdin.readline()
+    print(con.execute("SELECT string_agg(snapshot_id) FROM snapshots").fetchall()[0][0])
+"""
+
+
+def test_open_reader_keeps_what_it_opened(data: Data, bi_file: Path, start_script: StartScript) -> None:
+    """A reader that has the file open while it is replaced goes on reading the old one."""
+    data.rows("INSERT INTO raw.snapshots (snapshot_id) VALUES ('old')")
+    publish_now(data, bi_file)
+    reader = start_script(HOLD_OPEN)
+    reader.wait_for("open")
+    data.rows("UPDATE raw.snapshots SET snapshot_id = 'new'")
+    publish_now(data, bi_file)
+    assert reader.process.communicate("\n", timeout=60)[0].strip() == "old"
+
+
+def test_new_reader_sees_the_new_file(data: Data, bi_file: Path, start_script: StartScript) -> None:
+    """A reader that opens the file while another one still reads the old one sees the new one."""
+    publish_now(data, bi_file)
+    start_script(HOLD_OPEN).wait_for("open")
+    data.rows("INSERT INTO raw.snapshots (snapshot_id) VALUES ('new')")
+    publish_now(data, bi_file)
+    reader = start_script(HOLD_OPEN)
+    assert reader.process.communicate("\n", timeout=60)[0].split() == ["open", "new"]
+
+
+READ_ON = """
+    import duckdb
+    seen = set()
+    while len(seen) < 6:
+        with duckdb.connect("data/wallet_bi.duckdb", read_only=True) as con:
+            first = con.execute("SELECT DISTINCT reason FROM snapshots").fetchall()
+            counts = con.execute("SELECT (SELECT count(*) FROM snapshots), (SELECT count(*) FROM crm_plan)").fetchone()
+            last = con.execute("SELECT DISTINCT plan_hash FROM crm_plan").fetchall()
+        if first != last or len(first) != 1 or counts != (1000, 1000):
+            raise SystemExit(f"a mixture: {first} {counts} {last}")
+        seen |= set(first)
+    print("never a mixture")
+"""
+
+
+def test_readers_never_see_a_mixture(data: Data, bi_file: Path, start_script: StartScript) -> None:
+    """A process that reads while the file is published again and again finds whole publications only."""
+    with data.open() as con:
+        con.execute("INSERT INTO raw.snapshots (snapshot_id, reason) SELECT range, '0' FROM range(1000)")
+        con.execute("INSERT INTO crm.plan (customer_key, plan_hash) SELECT range, '0' FROM range(1000)")
+        publish(con, bi_file)
+        reader = start_script(READ_ON)
+        deadline = time.monotonic() + 60
+        for number in range(1, 10_000):
+            if reader.process.poll() is not None or time.monotonic() > deadline:
+                break
+            with transaction(con):
+                con.execute("UPDATE raw.snapshots SET reason = ?", [str(number)])
+                con.execute("UPDATE crm.plan SET plan_hash = ?", [str(number)])
+            publish(con, bi_file)
+    assert reader.finish().strip() == "never a mixture"
+
+
+# What goes wrong
+
+
+def test_leftovers_of_a_killed_publication_do_no_harm(data: Data, bi_file: Path) -> None:
+    """Half-written files of a run that was killed, and a log of writes beside the target, are put out of the way."""
+    data.rows("INSERT INTO raw.snapshots (snapshot_id) VALUES ('here')")
+    for name in ("wallet_bi.duckdb.tmp", "wallet_bi.duckdb.tmp.wal", "wallet_bi.duckdb.wal"):
+        (data.folder / name).write_bytes(b"half of something")
+    publish_now(data, bi_file)
+    assert (read(bi_file, "SELECT snapshot_id FROM snapshots"), sorted(os.listdir(data.folder))) == (
+        [("here",)],
+        ["wallet_bi.duckdb", "warehouse.duckdb"],
+    )
+
+
+PUBLISH_IN_TROUBLE = """
+    import os, resource
+    from pathlib import Path
+    from wallet_pipeline.warehouse.connection import connect
+    from wallet_pipeline.warehouse.publish import PublishError, publish
+
+    with connect(Path("data/warehouse.duckdb"), 30) as con:
+        {trouble}
+        try:
+            publish(con, Path("{target}"))
+        except PublishError as error:
+            print(error)
+"""
+FULL_DISK = "resource.setrlimit(resource.RLIMIT_FSIZE, (400_000,) * 2)"
+# The folder's rights do not bind root, so root becomes nobody first.
+NO_RIGHTS = "os.getuid() == 0 and os.setuid(65534)"
+
+
+@pytest.fixture
+def full_disk(derived: Data, bi_file: Path, start_script: StartScript) -> str:
+    """Give what a publication said that did not fit the disk, after one that did."""
+    publish_now(derived, bi_file)
+    derived.rows("INSERT INTO raw.snapshots (snapshot_id) SELECT md5(range::VARCHAR) FROM range(50_000)")
+    return start_script(PUBLISH_IN_TROUBLE.format(trouble=FULL_DISK, target="data/wallet_bi.duckdb")).finish()
+
+
+def test_full_disk_is_told(full_disk: str) -> None:
+    """A publication that does not fit the disk says which file, why, and what to do."""
+    assert full_disk.startswith("data/wallet_bi.duckdb could not be written: ")
+    assert "File too large" in full_disk
+    assert "The last good file is still in place. Check the free disk space" in full_disk
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_full_disk_keeps_the_last_good_file(data: Data, bi_file: Path) -> None:
+    """A publication that does not fit the disk leaves the file before it, and gives its own space back."""
+    assert (read(bi_file, "SELECT count(*) FROM snapshots"), sorted(os.listdir(data.folder))) == (
+        [(1,)],
+        ["staging", "wallet_bi.duckdb", "warehouse.duckdb"],
+    )
+
+
+@pytest.fixture
+def read_only_folder(data: Data, start_script: StartScript) -> str:
+    """Give what a publication said whose folder became read-only after an earlier one."""
+    folder = data.folder.parent / "for analysts"
+    folder.mkdir()
+    publish_now(data, folder / "bi.duckdb")
+    folder.chmod(0o555)
+    try:
+        return start_script(PUBLISH_IN_TROUBLE.format(trouble=NO_RIGHTS, target="for analysts/bi.duckdb")).finish()
+    finally:
+        folder.chmod(0o755)
+
+
+def test_read_only_folder_is_told(read_only_folder: str) -> None:
+    """A folder that cannot be written to is named, with what to do."""
+    assert read_only_folder.startswith("for analysts/bi.duckdb could not be written: ")
+    assert "Permission denied" in read_only_folder
+    assert "the folder's rights" in read_only_folder
+
+
+@pytest.mark.usefixtures("read_only_folder")
+def test_read_only_folder_keeps_the_last_good_file(data: Data) -> None:
+    """After a publication into a read-only folder the file before it can be read."""
+    assert read(data.folder.parent / "for analysts" / "bi.duckdb", "SELECT count(*) FROM snapshots") == [(0,)]
+
+
+def test_missing_table_keeps_the_last_good_file(data: Data, bi_file: Path) -> None:
+    """A warehouse that lacks a table is told about, and the file before it stays."""
+    publish_now(data, bi_file)
+    with data.open() as con:
+        con.execute("INSERT INTO raw.snapshots (snapshot_id) VALUES ('newer'); DROP TABLE crm.rejections")
+        with pytest.raises(PublishError, match="rejections.*The last good file is still in place"):
+            publish(con, bi_file)
+    assert read(bi_file, "SELECT count(*) FROM snapshots") == [(0,)]
+
+
+def test_publication_after_a_failed_one_works(data: Data, bi_file: Path) -> None:
+    """A failure leaves the connection usable: the next publication on it succeeds."""
+    with data.open() as con:
+        con.execute("ALTER TABLE crm.drift RENAME TO drift_away")
+        with pytest.raises(PublishError):
+            publish(con, bi_file)
+        con.execute("ALTER TABLE crm.drift_away RENAME TO drift")
+        assert publish(con, bi_file).rows["crm_drift"] == 0
