@@ -134,7 +134,7 @@ def test_slow_answer_is_not_asked_for_again_when_told_so(tenant: Tenant, path: s
 
 @contextmanager
 def trickling_service(chunked: bool) -> Iterator[str]:  # noqa: FBT001
-    """Run a server that sends a byte of its endless answer every 20 ms, which the sandbox cannot; yield its address."""
+    """Run a server that sends a byte every 20 ms for ten seconds, which the sandbox cannot; yield its address."""
     framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 1000000"
     over = threading.Event()
 
@@ -143,7 +143,9 @@ def trickling_service(chunked: bool) -> Iterator[str]:  # noqa: FBT001
         with connection:
             connection.sendall(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n")
             try:
-                while not over.wait(0.02):
+                for _ in range(500):
+                    if over.wait(0.02):
+                        return
                     connection.sendall(b"1\r\nx\r\n" if chunked else b"x")
             except OSError:
                 return
@@ -170,7 +172,7 @@ def test_trickle_has_a_limit(chunked: bool) -> None:  # noqa: FBT001
 
 
 def test_unreachable_service_is_named(path: str) -> None:
-    """Where nobody listens, the message names service, request, address and the next step, not the library's objects."""
+    """Where nobody listens, the message names service, request, address and the next step, not library objects."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with HttpClient("The service", address, {}, attempts=1) as http, pytest.raises(UnreachableError) as raised:
@@ -184,7 +186,7 @@ def test_unreachable_service_is_named(path: str) -> None:
 def test_html_instead_of_json_is_explained(tenant: Tenant, path: str) -> None:
     """A body that is no JSON is an error that names its type and a proxy as the likely cause."""
     tenant.spoil({"type": "replace", "html": True})
-    with open_client(tenant) as http, pytest.raises(UnexpectedAnswerError, match="text/html instead of JSON.*proxy"):
+    with open_client(tenant) as http, pytest.raises(UnexpectedAnswerError, match=r"text/html instead of JSON.*proxy"):
         http.call("GET", path).json("The service")
 
 
@@ -201,6 +203,18 @@ def test_retry_is_logged(tenant: Tenant, path: str, caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.WARNING, "wallet_pipeline.clients.http"), open_client(tenant) as http:
         http.call("GET", path)
     assert caplog.messages[0].startswith(f"The service: GET {path}: answered 502; trying again in ")
+
+
+def test_pauses_have_jitter(tenant: Tenant, path: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Without Retry-After the client pauses for a while that chance decides, up to twice as long each time."""
+    tenant.spoil({"type": "status", "status": 503}, times=2)
+    with caplog.at_level(logging.WARNING, "wallet_pipeline.clients.http"), open_client(tenant) as http:
+        http.call("GET", path)
+    first, second = (record.args[-1] for record in caplog.records if isinstance(record.args, tuple))
+    assert isinstance(first, float)
+    assert isinstance(second, float)
+    assert 0 < first < 0.5
+    assert 0 < second < 1
 
 
 def test_header_that_cannot_be_sent_is_not_shown() -> None:

@@ -83,7 +83,7 @@ def test_vendor_counts_installed_passes(tenant: Tenant, wallet: str, installed: 
 def test_count_without_a_total_is_an_error(tenant: Tenant) -> None:
     """A count is never guessed when the service does not give it."""
     tenant.configure(send_total=False)
-    with tenant.client() as service, pytest.raises(UnexpectedAnswerError, match="no x-pagination-total.*apple"):
+    with tenant.client() as service, pytest.raises(UnexpectedAnswerError, match=r"no x-pagination-total.*apple"):
         service.count_passes("apple")
 
 

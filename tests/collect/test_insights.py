@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -167,7 +168,7 @@ def until(day: date) -> str:
 def test_day_that_times_out_is_named(world: Tenant, data: Data) -> None:
     """When even a single day takes too long the error names it and says what to do."""
     world.spoil({"type": "status", "status": 504}, path="insights", body=until(LONG_AGO + DAY))
-    with pytest.raises(QueryTimeoutError, match="the single day 2020-01-02.*run the rest later"):
+    with pytest.raises(QueryTimeoutError, match=r"the single day 2020-01-02.*run the rest later"):
         read(data, world, LONG_AGO, LONG_AGO + 2 * DAY)
 
 
@@ -215,21 +216,27 @@ def test_row_of_another_shape_is_explained(world: Tenant, data: Data, row: list[
 @pytest.mark.parametrize("row", MISSHAPEN.values(), ids=MISSHAPEN)
 def test_row_of_another_shape_changes_nothing(world: Tenant, data: Data, row: list[Any]) -> None:
     """After an answer that cannot be used the old rows are in place."""
-    read_history(data, world)
+    read(data, world, tomorrow() - 3 * DAY, tomorrow())
     before = stored(data)
     world.spoil({"type": "replace", "body": {"rows": [GOOD, row]}}, path="insights")
     with pytest.raises(UnexpectedAnswerError):
-        read_history(data, world)
+        read(data, world, tomorrow() - 3 * DAY, tomorrow())
     assert stored(data) == before
 
 
-def test_day_without_a_zone_is_utc(
-    world: Tenant, data: Data, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
-    """A day that is written without a zone is a UTC day, wherever the pipeline runs."""
-    monkeypatch.setenv("TZ", "Asia/Tokyo")
+@pytest.fixture
+def in_tokyo() -> Iterator[None]:
+    """Run in another time zone."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
     time.tzset()
-    request.addfinalizer(lambda: (monkeypatch.undo(), time.tzset()))
+
+
+@pytest.mark.usefixtures("in_tokyo")
+def test_day_without_a_zone_is_utc(world: Tenant, data: Data) -> None:
+    """A day that is written without a zone is a UTC day, wherever the pipeline runs."""
     world.spoil({"type": "replace", "body": {"rows": [["2020-01-01T00:00:00", *GOOD[1:]]]}}, path="insights")
     read(data, world, LONG_AGO, LONG_AGO + DAY)
     assert [row[0] for row in stored(data)] == [LONG_AGO]

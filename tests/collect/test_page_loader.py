@@ -1,6 +1,7 @@
 """Pages become rows: each value as the JSON says it, what cannot be read refused, and no secret anywhere."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,9 @@ def test_other_wallets_are_counted(staged: Path) -> None:
 def test_installation_date_that_is_none_is_refused(staged: Path, date: str) -> None:
     """A date that cannot be read stops the load and names pass and wallet; it is never read as not installed."""
     told = refusal(staged, f'[{{"id": "pass-a", "providers": {{"google": {date}}}}}]')
-    assert told.startswith("1 passes have an installation date that is no date: pass-a (google). Nothing was taken over")
+    assert told.startswith(
+        "1 passes have an installation date that is no date: pass-a (google). Nothing was taken over"
+    )
 
 
 def test_many_bad_dates_are_named_in_part(staged: Path) -> None:
@@ -215,10 +218,8 @@ def test_refusal_never_quotes_a_secret(staged: Path, page: str) -> None:
 def test_file_never_holds_a_secret(staged: Path, page: str) -> None:
     """Nothing in the staging folder holds the secret, whether the page is loaded or refused."""
     with open_staging(staged) as loader:
-        try:
+        with suppress(SnapshotError):
             loader.load({0: page.encode()})
-        except SnapshotError:
-            pass
         during = [file.name for file in staged.parent.iterdir() if SECRET.encode() in file.read_bytes()]
     assert during + [file.name for file in staged.parent.iterdir() if SECRET.encode() in file.read_bytes()] == []
 
@@ -227,8 +228,6 @@ def test_file_never_holds_a_secret(staged: Path, page: str) -> None:
 def test_pages_do_not_stay_in_memory(staged: Path, page: str) -> None:
     """Once a page is loaded or refused its bytes are gone from the memory file system."""
     with open_staging(staged) as loader:
-        try:
+        with suppress(SnapshotError):
             loader.load({0: page.encode()})
-        except SnapshotError:
-            pass
         assert fsspec.filesystem("memory").find("/wallet_pipeline") == []

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
@@ -430,7 +430,9 @@ def test_snapshot_speaks_for_its_start_by_the_server(tenant: Tenant, data: Data)
     assert (snapshot.clock, timedelta(seconds=190) < ahead < timedelta(seconds=201)) == ("server", True)
 
 
-@pytest.mark.parametrize("settings", [{"date_offset_seconds": 400}, {"date_offset_seconds": -400}, {"send_date": False}])
+@pytest.mark.parametrize(
+    "settings", [{"date_offset_seconds": 400}, {"date_offset_seconds": -400}, {"send_date": False}]
+)
 def test_wrong_server_clock_is_not_believed(tenant: Tenant, data: Data, settings: dict[str, Any]) -> None:
     """Where the server's clock is missing or off by more than five minutes, the snapshot carries ours and says so."""
     tenant.configure(**settings)
@@ -687,7 +689,7 @@ FULL_DISK = READING.replace("import sys", "import resource, sys").replace(
 )
 
 
-def test_full_disk_is_told(tenant: Tenant, data: Data, start_script: StartScript) -> None:
+def test_full_disk_is_told(tenant: Tenant, start_script: StartScript) -> None:
     """A staging file that does not fit the disk is an error that names the file and the reason."""
     tenant.put(*make_passes(25))
     facts = tenant.facts

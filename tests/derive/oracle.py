@@ -152,7 +152,7 @@ def moment(text: str) -> datetime:
 
 
 def status_of(world: World, staleness: timedelta, identifier_order: tuple[str, ...]) -> dict[str, list[Any]]:
-    """Return everything that the rules say of the world, in the form of the cases' `expected`, and `never` and `types` besides.
+    """Return everything that the rules say of the world, in the form of the cases' `expected`, and two lists more.
 
     `never` lists the registers that have evidence and were never installed, `types` the type of each pass.
     """

@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,7 +35,7 @@ odd_dates = st.sampled_from(
         datetime(1, 1, 1, tzinfo=UTC),
         datetime(1999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
         datetime(2000, 1, 1, tzinfo=UTC),
-        datetime(2027, 1, 1, tzinfo=UTC),
+        *[datetime(2027, 1, 1, tzinfo=UTC)] * 3,
     ]
 )
 pass_ids = st.sampled_from(["pass1", "pass2", "pass3"])
@@ -62,6 +63,15 @@ emails = st.sampled_from(
 identifier_maps = st.fixed_dictionaries(
     {}, optional={"customerId": customer_ids, "accountId": account_ids, "email": emails, "name": emails}
 )
+# So few values that passes meet: chains of joins, and conflicts that are handed on.
+tight_maps = st.fixed_dictionaries(
+    {},
+    optional={
+        "customerId": st.sampled_from(["1", "2"]),
+        "accountId": st.sampled_from(["A", "A", "B"]),
+        "email": st.sampled_from(["x@a.de", "X@a.de", "y@a.de"]),
+    },
+)
 # A rank of its own for each, with dots, and the e-mail in the middle: the order is a setting.
 dotted_maps = st.fixed_dictionaries(
     {}, optional={"y2.customerId": customer_ids, "contact.email": emails, "accountId": account_ids, "y2": emails}
@@ -77,6 +87,7 @@ def date_text(at: datetime, style: int) -> str:
 
 
 dates = st.builds(date_text, st.one_of(moments, moments, moments, odd_dates), st.sampled_from([0, 1]))
+far_dates = st.builds(date_text, odd_dates, st.just(1))
 provider_maps = st.one_of(
     st.none(),
     st.fixed_dictionaries(
@@ -151,20 +162,22 @@ def worlds(
 
 @st.composite
 def histories(draw: st.DrawFn) -> World:
-    """Return the snapshots and events of a single pass: long runs and gaps, broken now and then."""
-    shapes = draw(st.lists(provider_maps, min_size=1, max_size=2))
-    usual: dict[str, str | None] | str | None = "missing"
+    """Return the snapshots and events of a single pass in a single wallet: long runs and gaps, broken now and then."""
+    shapes = [None, *draw(st.lists(st.one_of(st.just(""), dates, far_dates), min_size=1, max_size=2))]
+    usual = draw(st.sampled_from(shapes))
     found = []
     for number in range(draw(st.integers(0, 9))):
-        usual = draw(st.sampled_from([usual, usual, "missing", *shapes]))
-        now = draw(st.sampled_from([usual, usual, usual, "missing", *shapes]))
-        providers = None if now is None or isinstance(now, str) else tuple(now.items())
-        listed = () if now == "missing" else (Listing("pass1", providers, "{}"),)
-        # Mostly one after the other, as the choice of `usual` supposes.
+        if draw(st.integers(0, 3)) == 0:
+            usual = draw(st.sampled_from(shapes))
+        odd = draw(st.integers(0, 3)) == 0
+        now = draw(st.sampled_from(shapes)) if odd else usual
+        # Mostly one after the other, as the choice of `usual` supposes; what is odd is often incomplete.
         start = draw(st.one_of(st.just(NOON + number * 3 * HALF_MINUTE), starts))
-        found.append(Snapshot(f"s{number}", start, draw(st.sampled_from([True, True, True, False])), listed))
+        complete = draw(st.integers(0, 1 if odd else 5)) > 0
+        listed = () if now is None else (Listing("pass1", (("apple", now),), "{}"),)
+        found.append(Snapshot(f"s{number}", start, complete, listed))
     events = draw(st.lists(deliveries(st.just({})), max_size=4))
-    return World(tuple(replace(event, pass_id="pass1") for event in events), tuple(found))
+    return World(tuple(replace(event, pass_id="pass1", wallet="apple") for event in events), tuple(found))
 
 
 @st.composite
@@ -259,11 +272,23 @@ class Warehouse:
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
-        con.execute("ATTACH IF NOT EXISTS ':memory:' AS staging")
-        con.execute(
-            "CREATE OR REPLACE TABLE staging.listing (pass_id VARCHAR, pass_type VARCHAR, created_at TIMESTAMP,"
+        self._attach()
+
+    def _attach(self) -> None:
+        self.con.execute("ATTACH ':memory:' AS staging")
+        self.con.execute(
+            "CREATE TABLE staging.listing (pass_id VARCHAR, pass_type VARCHAR, created_at TIMESTAMP,"
             " identifiers VARCHAR, apple_at TIMESTAMP, google_at TIMESTAMP)"
         )
+
+    @contextmanager
+    def without_staging(self) -> Iterator[None]:
+        """Leave the name `staging` to a file for the length of a block."""
+        self.con.execute("DETACH staging")
+        try:
+            yield
+        finally:
+            self._attach()
 
     def clear(self) -> None:
         """Forget everything."""
@@ -324,6 +349,18 @@ class Warehouse:
         return {
             table: self.con.execute(f"SELECT * FROM wallet.{table} ORDER BY ALL").fetchall() for table in RULE_TABLES
         }
+
+
+def said(con: duckdb.DuckDBPyConnection) -> list[list[tuple[Any, ...]]]:
+    """Return the stored runs as observations, one a snapshot."""
+    return [
+        con.execute(
+            f"SELECT s.snapshot_id, r.* EXCLUDE (first_snapshot, last_snapshot) FROM raw.{table} r"
+            " JOIN raw.snapshots s ON s.snapshot_id >= r.first_snapshot"
+            " AND (r.last_snapshot IS NULL OR s.snapshot_id <= r.last_snapshot) ORDER BY ALL"
+        ).fetchall()
+        for table in ("passes", "wallet_observations")
+    ]
 
 
 def booked(snapshot: Snapshot) -> pass_snapshot.Snapshot:

@@ -124,4 +124,13 @@ def test_more_customers_than_one_batch_are_all_delivered(account: Account, pipel
 def test_the_work_file_is_removed(pipeline: Pipeline) -> None:
     """Nothing of what was read stays behind in the staging folder."""
     pipeline.plan()
-    assert list((pipeline.folder / "staging").iterdir()) == []
+    assert list((pipeline.folder / "staging").glob("*.duckdb*")) == []
+
+
+def test_the_work_file_of_a_killed_plan_is_removed(pipeline: Pipeline) -> None:
+    """What a run that was killed left behind goes with the next plan."""
+    left = pipeline.folder / "staging" / "plan-0.duckdb"
+    left.parent.mkdir()
+    left.touch()
+    pipeline.plan()
+    assert not left.exists()

@@ -145,6 +145,16 @@ def test_a_departed_customer_who_comes_back_is_sent_again(account: Account, pipe
     assert account.wallet(record_id)["wallet_status"] == "apple"
 
 
+def test_a_second_departure_is_sent_like_the_first(account: Account, pipeline: Pipeline, record_id: str) -> None:
+    """A customer who left, came back and left again is none again."""
+    for _ in range(2):
+        pipeline.customer(KEY, APPLE)
+        pipeline.run()
+        pipeline.remove_customer(KEY)
+        pipeline.run()
+    assert account.wallet(record_id)["wallet_status"] == "none"
+
+
 @pytest.mark.parametrize(
     ("key", "identifiers"),
     [("accountId=A-7", '{"accountId": " A-7 ", "customerId": "C-2"}'), ("email=a@x.test", '{"email": "A@x.test "}')],
@@ -270,6 +280,14 @@ def test_an_email_on_a_record_of_another_customer_id_is_a_conflict(account: Acco
     assert pipeline.decisions() == {KEY: ("hold", "conflict: the record carries another customer id")}
 
 
+def test_a_conflict_makes_no_link(account: Account, pipeline: Pipeline) -> None:
+    """A record that was found but must not be written is not linked either."""
+    account.add(email="ann@x.test", customer_id="C-99")
+    pipeline.customer(KEY, APPLE, email="ann@x.test")
+    pipeline.plan()
+    assert pipeline.sql("SELECT * FROM crm.links") == []
+
+
 def test_two_customers_on_one_merged_record_are_a_conflict(account: Account, pipeline: Pipeline) -> None:
     """After two linked records were merged, neither customer is written."""
     account.switch(merge_fill=False)
@@ -315,6 +333,27 @@ def test_a_listed_customer_leaves_the_list_when_the_crm_is_right(account: Accoun
     account.edit(record_id, customer_id="C-1")
     pipeline.run()
     assert pipeline.sql("SELECT * FROM crm.rejections") == []
+
+
+def test_a_listed_customer_leaves_the_list_when_somebody_else_makes_it_right(
+    account: Account, pipeline: Pipeline
+) -> None:
+    """A record that was corrected by hand needs no write to end the rejection."""
+    record_id = account.add(email="ann@x.test", customer_id="C-99")
+    pipeline.customer(KEY, {"wallet_status": "none"}, email="ann@x.test")
+    pipeline.run()
+    account.edit(record_id, customer_id="C-1", wallet_status="none")
+    pipeline.plan()
+    assert pipeline.sql("SELECT * FROM crm.rejections") == []
+
+
+def test_drift_that_somebody_else_repairs_is_closed(account: Account, pipeline: Pipeline, record_id: str) -> None:
+    """A field that was put right by hand is no open drift."""
+    account.edit(record_id, wallet_status="both")
+    pipeline.plan()
+    account.edit(record_id, wallet_status="apple")
+    pipeline.plan()
+    assert pipeline.sql("SELECT count(*) FROM crm.drift WHERE repaired_at IS NULL") == [(0,)]
 
 
 @pytest.mark.usefixtures("record_id")

@@ -95,3 +95,13 @@ def test_html_from_a_proxy_is_told_as_such(account: Account, pipeline: Pipeline)
     account.spoil("properties", "replace", status=200, html=True)
     with pytest.raises(Exception, match="text/html instead of JSON"):
         pipeline.plan()
+
+
+def test_a_used_up_day_is_not_asked_by_every_slice(account: Account, pipeline: Pipeline) -> None:
+    """Of sixteen slices, those that had not begun when the day was used up are not sent at all."""
+    pipeline.customers({f"customerId=C-{number}": f"c{number}@x.test" for number in range(1600)}, APPLE)
+    pipeline.plan()
+    account.forget_requests()
+    account.spoil("batch/read", "status", times=100, status=429, body={"policyName": "DAILY", "message": "x"})
+    pipeline.deliver()
+    assert account.requests()["read"] <= 8

@@ -158,6 +158,20 @@ def test_a_contact_that_appears_between_plan_and_write_is_linked(account: Accoun
     assert (result.linked, result.created, len(account.contacts())) == (1, 0, 1)
 
 
+def test_a_contact_that_belongs_to_another_customer_is_not_linked_in_passing(
+    account: Account, pipeline: Pipeline
+) -> None:
+    """An address that appears on another customer's record between plan and write is a conflict."""
+    others = account.add(email="other@x.test")
+    pipeline.customer("accountId=A-1", GOOGLE, email="other@x.test")
+    pipeline.run()
+    pipeline.customer(KEY, APPLE, email="ann@x.test")
+    pipeline.plan()
+    account.edit(others, hs_additional_emails="ann@x.test")
+    result = pipeline.deliver()
+    assert (result.conflict, account.wallet(others)["wallet_status"]) == (1, "google")
+
+
 def test_a_create_that_clashes_goes_back_to_linking(account: Account, pipeline: Pipeline) -> None:
     """409 because the address appeared in the last moment: the record is linked instead."""
     account.add(email="ann@x.test")
@@ -235,6 +249,14 @@ def test_a_merged_record_is_linked_anew_and_written_by_its_new_id(account: Accou
     pipeline.run()
     ((new,),) = pipeline.sql("SELECT record_id FROM crm.links")
     assert (new not in (old, other), account.wallet(new)["wallet_status"]) == (True, "google")
+
+
+def test_a_merged_record_costs_no_reading_of_its_own(account: Account, pipeline: Pipeline, record_id: str) -> None:
+    """The ids that a record was merged from tell whose it is, without a request for each."""
+    account.control("POST", "merge", {"primary": record_id, "secondary": account.add(email="old@x.test")})
+    account.forget_requests()
+    pipeline.plan()
+    assert not [path for path in account.control("GET", "requests") if path.startswith("GET /crm/objects")]
 
 
 def test_a_record_that_is_merged_between_plan_and_write_is_left_to_the_next_plan(

@@ -120,9 +120,14 @@ def test_transaction_commits(data: Data) -> None:
 
 def test_transaction_that_fails_leaves_nothing(data: Data) -> None:
     """What a transaction did before it failed is gone, and the error is the caller's own."""
-    with pytest.raises(KeyError, match="mine"), data.open() as con, transaction(con):
-        con.execute("CREATE TABLE a AS SELECT 1 AS n")
-        raise KeyError("mine")
+
+    def fail() -> None:
+        with data.open() as con, transaction(con):
+            con.execute("CREATE TABLE a AS SELECT 1 AS n")
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        fail()
     with data.open() as con:
         assert "a" not in tables(con)
 
@@ -156,7 +161,7 @@ class WhenLogged(logging.Handler):
 def test_held_warehouse_is_waited_for(
     data: Data, start_script: StartScript, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
 ) -> None:
-    """A warehouse that another process holds is opened once that process lets go; the wait is logged, with the holder."""
+    """A warehouse that another process holds is opened once that process lets go; the log names the holder."""
     data.rows("SELECT 1")
     holder = start_script(HOLD)
     holder.wait_for("held")
@@ -164,7 +169,7 @@ def test_held_warehouse_is_waited_for(
     handler = WhenLogged("waiting", holder.process.communicate)
     logger = logging.getLogger("wallet_pipeline.warehouse.connection")
     logger.addHandler(handler)
-    request.addfinalizer(lambda: logger.removeHandler(handler))  # noqa: PT021  beside the line that it undoes
+    request.addfinalizer(lambda: logger.removeHandler(handler))
     with connect(data.warehouse, wait=30) as con:
         assert con.execute("SELECT count(*) FROM raw.snapshots").fetchall() == [(0,)]
     assert re.fullmatch(rf".*is held by python\S* \(process {holder.process.pid}\), waiting", handler.seen[0])

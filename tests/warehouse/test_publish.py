@@ -1,6 +1,5 @@
 """The copy for analysts is whole, described, and replaced at once."""
 
-import os
 import stat
 import time
 from collections.abc import Callable
@@ -43,6 +42,11 @@ def publish_now(data: Data, bi_file: Path) -> Published:
     """Publish the warehouse."""
     with data.open() as con:
         return publish(con, bi_file)
+
+
+def files(folder: Path) -> list[str]:
+    """Return the names of all files of a folder."""
+    return sorted(file.name for file in folder.iterdir())
 
 
 def read(bi_file: Path, query: str) -> list[tuple[Any, ...]]:
@@ -118,7 +122,7 @@ def test_second_publication_replaces_the_first(data: Data, bi_file: Path) -> Non
     publish_now(data, bi_file)
     data.rows("INSERT INTO raw.snapshots (snapshot_id) VALUES ('newer')")
     publish_now(data, bi_file)
-    assert (read(bi_file, "SELECT snapshot_id FROM snapshots"), sorted(os.listdir(data.folder))) == (
+    assert (read(bi_file, "SELECT snapshot_id FROM snapshots"), files(data.folder)) == (
         [("newer",)],
         ["wallet_bi.duckdb", "warehouse.duckdb"],
     )
@@ -198,7 +202,7 @@ def test_leftovers_of_a_killed_publication_do_no_harm(data: Data, bi_file: Path)
     for name in ("wallet_bi.duckdb.tmp", "wallet_bi.duckdb.tmp.wal", "wallet_bi.duckdb.wal"):
         (data.folder / name).write_bytes(b"half of something")
     publish_now(data, bi_file)
-    assert (read(bi_file, "SELECT snapshot_id FROM snapshots"), sorted(os.listdir(data.folder))) == (
+    assert (read(bi_file, "SELECT snapshot_id FROM snapshots"), files(data.folder)) == (
         [("here",)],
         ["wallet_bi.duckdb", "warehouse.duckdb"],
     )
@@ -240,7 +244,7 @@ def test_full_disk_is_told(full_disk: str) -> None:
 @pytest.mark.usefixtures("full_disk")
 def test_full_disk_keeps_the_last_good_file(data: Data, bi_file: Path) -> None:
     """A publication that does not fit the disk leaves the file before it, and gives its own space back."""
-    assert (read(bi_file, "SELECT count(*) FROM snapshots"), sorted(os.listdir(data.folder))) == (
+    assert (read(bi_file, "SELECT count(*) FROM snapshots"), files(data.folder)) == (
         [(1,)],
         ["staging", "wallet_bi.duckdb", "warehouse.duckdb"],
     )
@@ -277,7 +281,7 @@ def test_missing_table_keeps_the_last_good_file(data: Data, bi_file: Path) -> No
     publish_now(data, bi_file)
     with data.open() as con:
         con.execute("INSERT INTO raw.snapshots (snapshot_id) VALUES ('newer'); DROP TABLE crm.rejections")
-        with pytest.raises(PublishError, match="rejections.*The last good file is still in place"):
+        with pytest.raises(PublishError, match=r"rejections.*The last good file is still in place"):
             publish(con, bi_file)
     assert read(bi_file, "SELECT count(*) FROM snapshots") == [(0,)]
 

@@ -92,6 +92,8 @@ def open_staging(file: Path) -> Iterator[PageLoader]:
         )
         con.execute(f"CREATE VIEW listing AS {_query('listing')}")
         yield PageLoader(con)
+        # Closing would do it too, and say nothing when it fails: a full disk must be an error here.
+        con.execute("CHECKPOINT")
     finally:
         con.close()
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from importlib.resources import files
 
 import duckdb
@@ -52,6 +53,7 @@ def derive_customers(con: duckdb.DuckDBPyConnection, rules: StatusRules, now: da
     con.execute("CHECKPOINT")
 
 
+@lru_cache(maxsize=65_536)  # many passes, few domains
 def ascii_domain(domain: str) -> str:
     """Return the domain as UTS #46 writes it in ASCII, non-transitional; unchanged where it is no valid domain."""
     try:

@@ -6,7 +6,6 @@ holds is gathered there.
 
 import json
 import logging
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -22,11 +21,13 @@ from wallet_pipeline.settings import Settings
 from wallet_pipeline.sync.destination import FIELDS, TIME_FIELDS, Destination, Key, Record
 from wallet_pipeline.sync.setup_crm import require_definitions
 from wallet_pipeline.warehouse.connection import transaction
+from wallet_pipeline.warehouse.staging import work_file
 
 log = logging.getLogger(__name__)
 
 OpenWarehouse = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
+_HELD_A_WALLET = "coalesce(held_wallet_status, 'none') <> 'none'"
 _READERS = 8
 _BATCHES_AT_ONCE = 40
 
@@ -111,12 +112,12 @@ def make_plan(
     """
     before = destination.requests
     require_definitions(destination)
-    with _work_file(work_dir) as work_file:
-        with open_warehouse() as con, _attached(con, work_file):
-            con.execute(f"CREATE TABLE work.candidates AS {query('candidates')}", _identifier(rules))
+    with work_file(work_dir, "plan") as file:
+        with open_warehouse() as con, _attached(con, file):
+            con.execute(f"CREATE TABLE work.asked AS {query('candidates')}", _identifier(rules))
             con.execute(_WORK_TABLES)
-        _read_crm(work_file, destination)
-        with open_warehouse() as con, _attached(con, work_file):
+        _read_crm(file, destination)
+        with open_warehouse() as con, _attached(con, file):
             return _write_plan(con, destination, rules, naive(now), destination.requests - before)
 
 
@@ -132,8 +133,6 @@ def mass_change(con: duckdb.DuckDBPyConnection, max_share: float, max_customers:
         f"The plan turns {turning} of {of} customers with a wallet in the CRM to none ({share:.1%}); allowed are"
         f" {max_share:.0%} or {max_customers} customers."
     )
-    if stops:
-        sentence += " Nothing is written: check the snapshot, then approve the plan or correct the source."
     return MassChange(turning, of, share, stops, sentence)
 
 
@@ -142,23 +141,9 @@ def naive(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
-_HELD_A_WALLET = "coalesce(held_wallet_status, 'none') <> 'none'"
-
-
 @contextmanager
-def _work_file(work_dir: Path) -> Iterator[Path]:
-    work_dir.mkdir(parents=True, exist_ok=True)
-    file = work_dir / f"plan-{uuid.uuid4().hex}.duckdb"
-    try:
-        yield file
-    finally:
-        for leftover in (file, file.with_name(f"{file.name}.wal")):
-            leftover.unlink(missing_ok=True)
-
-
-@contextmanager
-def _attached(con: duckdb.DuckDBPyConnection, work_file: Path) -> Iterator[None]:
-    con.execute(f"ATTACH '{str(work_file).replace(chr(39), chr(39) * 2)}' AS work")
+def _attached(con: duckdb.DuckDBPyConnection, file: Path) -> Iterator[None]:
+    con.execute(f"ATTACH '{str(file).replace(chr(39), chr(39) * 2)}' AS work")
     try:
         yield
     finally:
@@ -169,10 +154,10 @@ def _identifier(rules: PlanRules) -> dict[str, str]:
     return {"customer_identifier": rules.customer_identifier}
 
 
-def _read_crm(work_file: Path, destination: Destination) -> None:
+def _read_crm(file: Path, destination: Destination) -> None:
     """Ask for every candidate's record: by link, then by customer id, then by e-mail, each only where it is needed."""
     keys: tuple[Key, ...] = ("record_id", "customer_id", "email")
-    with duckdb.connect(work_file) as con, ThreadPoolExecutor(_READERS) as readers:
+    with duckdb.connect(file) as con, ThreadPoolExecutor(_READERS) as readers:
         for key in keys:
             con.execute(
                 f"CREATE OR REPLACE TABLE questions AS SELECT DISTINCT {key} AS asked FROM ({query('unanswered')})"
@@ -223,30 +208,22 @@ def _write_plan(
 ) -> PlanResult:
     tolerance = {"tolerance_ms": rules.tolerance // timedelta(milliseconds=1)}
     con.execute(APART)
+    _build(con, "candidates", _identifier(rules))
+    _build(con, "matches", {})
+    _build(con, "compared", tolerance)
+    _build(con, "first_changes", tolerance)
+    _build(con, "plan", _judgement(destination, rules, now))
     with transaction(con):
-        _build(con, "candidates", _identifier(rules))
-        _build(con, "matches", {})
-        _build(con, "compared", tolerance)
-        _build(con, "first_changes", tolerance)
-        _build(con, "plan", _judgement(destination, rules, now), temporary_name="new_plan")
         made = _replace_plan(con, now, requests)
         _follow_links(con, now)
         con.execute(f"INSERT INTO crm.drift BY NAME {query('drift')}", tolerance | {"now": now})
         _close_what_is_settled(con, now)
-        result = _result(con, *made)
-        _drop(con, "new_plan", "first_changes", "compared", "matches", "candidates")
-    return result
+        return _result(con, *made)
 
 
-def _build(
-    con: duckdb.DuckDBPyConnection, name: str, values: Mapping[str, Any], temporary_name: str | None = None
-) -> None:
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {temporary_name or name} AS {query(name)}", dict(values))
-
-
-def _drop(con: duckdb.DuckDBPyConnection, *names: str) -> None:
-    for name in names:
-        con.execute(f"DROP TABLE temp.{name}")
+def _build(con: duckdb.DuckDBPyConnection, name: str, values: Mapping[str, Any]) -> None:
+    """Build a table in the work file: what a million customers need there lies on disk, not in memory."""
+    con.execute(f"CREATE TABLE work.{name} AS {query(name)}", dict(values))
 
 
 def _judgement(destination: Destination, rules: PlanRules, now: datetime) -> dict[str, Any]:
@@ -261,11 +238,11 @@ def _judgement(destination: Destination, rules: PlanRules, now: datetime) -> dic
 
 def _replace_plan(con: duckdb.DuckDBPyConnection, now: datetime, requests: int) -> tuple[Any, ...]:
     """Put the new plan in place and return hash, rows, customers, records and requests, as crm.plans keeps them."""
-    hashed = "SELECT md5(coalesce(string_agg(md5(CAST(p AS VARCHAR)), '' ORDER BY customer_key), '')) FROM new_plan p"
+    hashed = "SELECT md5(coalesce(string_agg(md5(CAST(p AS VARCHAR)), '' ORDER BY customer_key), '')) FROM work.plan p"
     (plan_hash,) = _one(con, hashed)
     con.execute("DELETE FROM crm.plan")
     con.execute(
-        "INSERT INTO crm.plan BY NAME SELECT *, ? AS plan_hash, ? AS planned_at FROM new_plan", [plan_hash, now]
+        "INSERT INTO crm.plan BY NAME SELECT *, ? AS plan_hash, ? AS planned_at FROM work.plan", [plan_hash, now]
     )
     return _one(
         con,
@@ -275,9 +252,9 @@ def _replace_plan(con: duckdb.DuckDBPyConnection, now: datetime, requests: int) 
             ? AS plan_hash, ? AS planned_at, ? AS requests,
             count(*) AS customers,
             (SELECT count(*) FROM work.records) AS records,
-            (SELECT count(*) FROM new_plan) AS rows_planned,
+            (SELECT count(*) FROM work.plan) AS rows_planned,
             count(*) FILTER ({_HELD_A_WALLET}) AS with_wallet
-        FROM compared
+        FROM work.compared
         RETURNING plan_hash, rows_planned, customers, records, requests
         """,
         [plan_hash, now, requests],
@@ -296,15 +273,15 @@ def _follow_links(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
         {"now": now},
     )
     con.execute(
-        "DELETE FROM crm.links WHERE customer_key IN (SELECT customer_key FROM compared"
+        "DELETE FROM crm.links WHERE customer_key IN (SELECT customer_key FROM work.compared"
         " WHERE NOT is_departed AND record_id IS NULL AND linked_record_id IS NOT NULL)"
     )
     con.execute(
         "UPDATE crm.links SET departed_at = NULL WHERE departed_at IS NOT NULL"
-        " AND customer_key IN (SELECT customer_key FROM compared WHERE NOT is_departed)"
+        " AND customer_key IN (SELECT customer_key FROM work.compared WHERE NOT is_departed)"
     )
     con.execute(
-        "UPDATE crm.links SET departed_at = ? WHERE customer_key IN (SELECT customer_key FROM compared"
+        "UPDATE crm.links SET departed_at = ? WHERE customer_key IN (SELECT customer_key FROM work.compared"
         " WHERE is_departed"
         " AND (record_id IS NULL OR claims > 0 OR NOT (differs OR has_joined_another OR is_disputed)))",
         [now],

@@ -135,15 +135,18 @@ class _Sender:
         self._tolerance = rules.tolerance
         self._precision = destination.capabilities.time_precision
         self._asking = threading.Lock()
+        self._end: ServiceError | None = None
 
     def send(self, work: _Slice) -> None:
-        """Fill in the slice's outcomes. An error that ends the run leaves the rest of them unknown."""
+        """Fill in the slice's outcomes. An error that ends the run leaves the rest, and slices to come, unknown."""
         pending = list(work.intentions)
         try:
+            if self._end is not None:
+                raise self._end
             for attempt in range(1, _ATTEMPTS + 1):
                 pending = self._attempt(work, pending, is_last=attempt == _ATTEMPTS)
         except ServiceError as error:
-            work.error = error
+            work.error = self._end = error
             for one in work.intentions:
                 unknown = Outcome(one.delivery_id, "unknown", error_class=_class_of(error), message=str(error))
                 work.outcomes.setdefault(one.delivery_id, unknown)

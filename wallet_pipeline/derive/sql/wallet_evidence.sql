@@ -64,7 +64,10 @@ bounded AS (
 anchors AS (
     SELECT pass_id, wallet, occurred_at AS anchored_at FROM evidence_events WHERE no_evidence IS NULL
     UNION
-    SELECT pass_id, wallet, greatest(installed_at, unnest([first_at, last_at]) - getvariable('staleness'))
+    -- A date counts only if it is believed, so an observation takes effect at one of these: one too many does no harm.
+    SELECT
+        pass_id, wallet,
+        unnest([installed_at, first_at - getvariable('staleness'), last_at - getvariable('staleness')])
     FROM bounded
     WHERE present
 ),

@@ -27,8 +27,8 @@ beside AS (
         r.wallet_last_changed_at AS held_wallet_last_changed_at,
         r.wallet_last_event AS held_wallet_last_event,
         v.delivery
-    FROM candidates c
-    JOIN matches m USING (customer_key)
+    FROM work.candidates c
+    JOIN work.matches m USING (customer_key)
     LEFT JOIN work.records r USING (record_id)
     LEFT JOIN verified v USING (customer_key)
 )

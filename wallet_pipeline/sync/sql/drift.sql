@@ -25,7 +25,7 @@ WITH sides AS (
                 'drifted': delivery.wallet_last_event IS NOT DISTINCT FROM wallet_last_event AND held_wallet_last_event IS DISTINCT FROM wallet_last_event
             }
         ], recursive := TRUE)
-    FROM compared
+    FROM work.compared
     WHERE record_id IS NOT NULL AND delivery IS NOT NULL AND NOT is_departed AND conflict IS NULL AND differs
 )
 SELECT s.customer_key, s.record_id, s.field, s.expected, s.found, $now AS found_at

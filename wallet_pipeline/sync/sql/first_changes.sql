@@ -9,7 +9,7 @@ WITH versions AS (
             AND NOT apart(v.google_wallet_installed_at, c.held_google_wallet_installed_at, $tolerance_ms)
             AND NOT apart(v.wallet_last_changed_at, c.held_wallet_last_changed_at, $tolerance_ms) AS is_held
     FROM wallet.customer_status_changes v
-    JOIN compared c USING (customer_key)
+    JOIN work.compared c USING (customer_key)
     WHERE c.differs
 ),
 told AS (

@@ -1,5 +1,5 @@
 -- The CRM record of each candidate, as read for this plan, and why it must not be written, if so.
--- Grain and key: customer_key. Read by compared. answers and records stand in the plan's work file.
+-- Grain and key: customer_key. Read by compared. work is the plan's work file.
 -- A record belongs to the customer that is linked to it or whose id it carries; one found by e-mail must be free. An e-mail
 -- of several customers was not asked for: it names none of them.
 WITH found AS (
@@ -11,8 +11,8 @@ WITH found AS (
             WHEN by_customer_id.record_id IS NOT NULL THEN 'customer_id'
             WHEN by_email.record_id IS NOT NULL THEN 'email'
         END AS via
-    FROM candidates c
-    JOIN work.candidates asked USING (customer_key)
+    FROM work.candidates c
+    JOIN work.asked USING (customer_key)
     LEFT JOIN work.answers by_link ON by_link.key = 'record_id' AND by_link.asked = asked.linked_record_id
     LEFT JOIN work.answers by_customer_id ON by_customer_id.key = 'customer_id' AND by_customer_id.asked = asked.customer_id
     LEFT JOIN work.answers by_email ON by_email.key = 'email' AND by_email.asked = asked.email

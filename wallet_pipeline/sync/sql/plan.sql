@@ -8,8 +8,8 @@ WITH judged AS (
         c.record_id IS NULL AS is_unknown,
         coalesce($now - c.wallet_last_changed_at >= $settle_window, TRUE)
             OR coalesce($now - f.first_changed_at >= $settle_cap, FALSE) AS is_settled
-    FROM compared c
-    LEFT JOIN first_changes f USING (customer_key)
+    FROM work.compared c
+    LEFT JOIN work.first_changes f USING (customer_key)
 ),
 decided AS (
     SELECT

@@ -1,0 +1,35 @@
+"""Work files of runs: DuckDB files beside the warehouse that live as long as the step that needs them."""
+
+import fcntl
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def work_file(folder: Path, kind: str) -> Iterator[Path]:
+    """Yield a new file name, removed at the end; remove first what runs of this kind that were killed left behind.
+
+    Each user shares a lock on the kind: who gets it alone knows that no such file is in use.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{kind}.lock").open("w") as lock:
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(folder.glob(f"{kind}-*"))
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        file = folder / f"{kind}-{secrets.token_hex(8)}.duckdb"
+        try:
+            yield file
+        finally:
+            _remove(folder.glob(f"{file.name}*"))
+
+
+def _remove(files: Iterator[Path]) -> None:
+    for file in files:
+        if file.is_dir():  # where DuckDB spilled to
+            shutil.rmtree(file, ignore_errors=True)
+        else:
+            file.unlink(missing_ok=True)
