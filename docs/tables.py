@@ -1,3 +1,4 @@
+# ruff: noqa: INP001  (a script, not a package)
 """Rewrites the parts of the documentation that are made from the code: `python docs/tables.py`."""
 
 import sys

@@ -72,7 +72,7 @@ def test_every_setting_has_a_sentence() -> None:
     assert [name for name, one in Settings.model_fields.items() if not (one.description or "").endswith(".")] == []
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", [*commands()])
 def test_command_and_option_are_in_the_readme(command: str) -> None:
     """The README's table names each command, and each option with its command."""
     assert re.search(rf"`{re.escape(command)}\b", (ROOT / "README.md").read_text())

@@ -7,13 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import click
-from pydantic import ValidationError
 
-from wallet_pipeline.clients.http import ServiceError
-from wallet_pipeline.demo import DemoError, run_demo, sandbox
+from wallet_pipeline.demo import run_demo, sandbox
+from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.headless import dagster_environment, run_approved_plan, run_daily, run_insights
-from wallet_pipeline.settings import MissingSettingError, Settings
-from wallet_pipeline.sync.destination import DefinitionsError
+from wallet_pipeline.settings import load_settings
 from wallet_pipeline.sync.hubspot import connect
 from wallet_pipeline.sync.setup_crm import setup_crm
 
@@ -31,7 +29,7 @@ def demo() -> None:
     """Start the sandbox and run the pipeline three times on it."""
     try:
         run_demo(_checkout(), click.echo)
-    except DemoError as error:
+    except ExplainedError as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -68,7 +66,7 @@ def run(since: datetime | None, approve_snapshot: str, approve_plan: str) -> Non
         sys.exit(not run_approved_plan(env, approve_plan))
     today = datetime.now(UTC).date()
     first = since.date() if since else today - timedelta(days=_DAYS_READ_AGAIN - 1)
-    insights = run_insights(_not_before(_settings().insights_first_day, first), today, env)
+    insights = run_insights(_not_before(load_settings().insights_first_day, first), today, env)
     daily = run_daily(env, approve_snapshot)
     sys.exit(not (insights and daily))
 
@@ -77,9 +75,9 @@ def run(since: datetime | None, approve_snapshot: str, approve_plan: str) -> Non
 def prepare_crm() -> None:
     """Create the contact properties that the CRM lacks; needs a token with crm.schemas.contacts.write."""
     try:
-        with connect(_settings()) as destination:
+        with connect(load_settings()) as destination:
             result = setup_crm(destination)
-    except (MissingSettingError, ServiceError, DefinitionsError) as error:
+    except ExplainedError as error:
         raise click.ClickException(str(error)) from None
     click.echo(
         f"Created: {', '.join(result.created) or 'nothing'}. There already: {', '.join(result.present) or 'none'}."
@@ -94,14 +92,6 @@ def _not_before(earliest: date, first: date) -> date:
     if first > datetime.now(UTC).date():
         raise click.UsageError(f"--since {first} lies in the future.")
     return first
-
-
-def _settings() -> Settings:
-    try:
-        return Settings()
-    except ValidationError as error:
-        wrong = "; ".join(f"{str(e['loc'][0]).upper() if e['loc'] else 'settings'}: {e['msg']}" for e in error.errors())
-        raise click.ClickException(f"Settings that cannot be used: {wrong}. Correct them in .env.") from None
 
 
 def _checkout() -> Path:

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import requests
 
+from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.headless import dagster_environment, run_daily, run_insights
 from wallet_pipeline.settings import Settings
 
@@ -32,7 +33,7 @@ _FIELDS = (
 )
 
 
-class DemoError(Exception):
+class DemoError(ExplainedError):
     """A step of the demonstration failed; the message says which and where to look."""
 
 

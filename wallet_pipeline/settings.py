@@ -6,15 +6,21 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from wallet_pipeline.errors import ExplainedError
 
-class MissingSettingError(Exception):
+
+class MissingSettingError(ExplainedError):
     """A setting that the step needs is empty; the message says which and where its value comes from."""
 
     def __init__(self, name: str, origin: str) -> None:
         super().__init__(f"The setting {name} is missing. {origin} Put it into .env or the environment and run again.")
+
+
+class InvalidSettingError(ExplainedError):
+    """Settings have values that cannot be used; the message names them, and leaves the values out."""
 
 
 class Settings(BaseSettings):
@@ -153,3 +159,12 @@ class Settings(BaseSettings):
                 " crm.objects.contacts.write.",
             )
         return self.hubspot_access_token
+
+
+def load_settings() -> Settings:
+    """Read the settings; raises InvalidSettingError."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors())
+    raise InvalidSettingError(f"Settings that cannot be used: {wrong}. Correct them in .env or the environment.")

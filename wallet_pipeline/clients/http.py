@@ -14,6 +14,8 @@ import tenacity
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from wallet_pipeline.errors import ExplainedError
+
 log = logging.getLogger(__name__)
 
 TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 521, 522, 523, 524, 525, 526})
@@ -21,7 +23,7 @@ _CHUNK_BYTES = 1 << 18
 _LONGEST_PAUSE = 60.0
 
 
-class ServiceError(Exception):
+class ServiceError(ExplainedError):
     """A service did not do what was asked; the message says what happened, to what, and what to do next."""
 
 

@@ -11,13 +11,15 @@ from pathlib import Path
 import duckdb
 import fsspec
 
+from wallet_pipeline.errors import ExplainedError
+
 _MEMORY_LIMIT = "256MB"
 # A number with a fraction or an exponent: DuckDB would write 1.10 as 1.1, and an identifier is what the JSON says.
 _FRACTIONAL_NUMBER = re.compile(rb'(?:"\s*:|[\[,])\s*-?\d+[.eE]')
 _NAMED_PASSES = 5
 
 
-class SnapshotError(Exception):
+class SnapshotError(ExplainedError):
     """The list of passes cannot be used; the message says what is wrong with it and what to do next."""
 
 

@@ -6,32 +6,20 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import duckdb
-from pydantic import ValidationError
 
-from wallet_pipeline.clients.http import ServiceError
 from wallet_pipeline.clients.wallet_crew import WalletCrew
-from wallet_pipeline.collect.page_loader import SnapshotError
 from wallet_pipeline.derive.statuses import StatusRules
-from wallet_pipeline.settings import MissingSettingError, Settings
-from wallet_pipeline.sync.destination import DefinitionsError
-from wallet_pipeline.warehouse.connection import WarehouseError, connect
-from wallet_pipeline.warehouse.publish import PublishError
-
-_EXPLAINED = (MissingSettingError, ServiceError, SnapshotError, DefinitionsError, WarehouseError, PublishError)
+from wallet_pipeline.errors import ExplainedError
+from wallet_pipeline.settings import Settings, load_settings
+from wallet_pipeline.warehouse.connection import connect
 
 
 class Pipeline(dg.ConfigurableResource[None]):
     """The settings, read from the environment and `.env` when an asset asks; it has no fields, so the UI shows none."""
 
     def settings(self) -> Settings:
-        """Return the settings; a value that cannot be used fails the run with the setting's name, not its value."""
-        try:
-            return Settings()
-        except ValidationError as error:
-            wrong = "; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors() if e["loc"])
-            raise dg.Failure(
-                f"Settings that cannot be used: {wrong}. Correct them in .env.", allow_retries=False
-            ) from None
+        """Return the settings."""
+        return load_settings()
 
     def open_warehouse(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Open the warehouse, waiting for its turn."""
@@ -59,7 +47,7 @@ def explained() -> Iterator[None]:
     """Turn what a stage raises to explain itself into a failure that shows just the explanation."""
     try:
         yield
-    except _EXPLAINED as error:
+    except ExplainedError as error:
         raise dg.Failure(str(error), allow_retries=False) from None
     except (duckdb.Error, OSError) as error:
         raise dg.Failure(_disk_or_database(error), allow_retries=False) from error

@@ -3,9 +3,9 @@
 import dagster as dg
 
 from wallet_pipeline.defs.collect import insights_daily, insights_days
-from wallet_pipeline.settings import Settings
+from wallet_pipeline.settings import load_settings
 
-_TIME_ZONE = Settings().schedule_time_zone
+_TIME_ZONE = load_settings().schedule_time_zone
 _DAYS_READ_AGAIN = 3
 
 daily = dg.define_asset_job(

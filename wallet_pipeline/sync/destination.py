@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
+from wallet_pipeline.errors import ExplainedError
+
 FIELDS = (
     "wallet_status",
     "apple_wallet_installed_at",
@@ -20,7 +22,7 @@ Value = str | datetime | None
 Fields = Mapping[str, Value]
 
 
-class DefinitionsError(Exception):
+class DefinitionsError(ExplainedError):
     """The CRM's fields are not as the sync needs them; the message says which and what to do."""
 
 

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import duckdb
 
+from wallet_pipeline.errors import ExplainedError
+
 log = logging.getLogger(__name__)
 
 _HOLDER = re.compile(r"lock is held(?: in (?P<program>.+?))? \(PID (?P<pid>\d+)\)")
 
 
-class WarehouseError(Exception):
+class WarehouseError(ExplainedError):
     """The warehouse cannot be opened; the message says why and what to do."""
 
 

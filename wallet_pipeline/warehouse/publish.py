@@ -7,6 +7,8 @@ from pathlib import Path
 
 import duckdb
 
+from wallet_pipeline.errors import ExplainedError
+
 # In the order of the README's table; each keeps its comments.
 PUBLISHED = {
     "customer_wallet_status": "wallet.customer_wallet_status",
@@ -28,7 +30,7 @@ PUBLISHED = {
 _STORAGE_VERSION = "v1.4.0"
 
 
-class PublishError(Exception):
+class PublishError(ExplainedError):
     """The copy could not be made; the last good one is still in place."""
 
 

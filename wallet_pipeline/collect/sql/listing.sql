@@ -5,7 +5,9 @@ WITH written AS (
         * EXCLUDE (providers),
         nullif(trim(providers['apple']), '') AS apple,
         nullif(trim(providers['google']), '') AS google,
-        len(list_filter(map_keys(providers), lambda wallet: wallet NOT IN ('apple', 'google'))) AS other_wallets
+        len(list_filter(
+            map_entries(providers), lambda p: p.key NOT IN ('apple', 'google') AND trim(coalesce(p.value, '')) <> ''
+        )) AS other_wallets
     FROM pages
 ),
 dated AS (
@@ -22,7 +24,12 @@ SELECT
     TRY_CAST(created_at AS TIMESTAMPTZ)::TIMESTAMP AS created_at,
     CASE
         WHEN json_type(identifiers) <> 'OBJECT' OR identifiers = '{}' THEN '{}'
-        ELSE coalesce(to_json(map_from_entries(list_sort(map_entries(identifiers::MAP(VARCHAR, JSON)))))::VARCHAR, '{}')
+        -- A name that is there twice cannot be sorted into a map; the text as it came still says both.
+        ELSE coalesce(
+            to_json(map_from_entries(list_sort(map_entries(TRY_CAST(identifiers AS MAP(VARCHAR, JSON))))))::VARCHAR,
+            identifiers::VARCHAR,
+            '{}'
+        )
     END AS identifiers,
     CASE WHEN isfinite(apple_date) THEN apple_date END AS apple_at,
     CASE WHEN isfinite(google_date) THEN google_date END AS google_at,
