@@ -3,7 +3,6 @@
 import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
@@ -13,7 +12,7 @@ import duckdb
 
 from wallet_pipeline.clients.http import UnexpectedAnswerError
 from wallet_pipeline.clients.wallet_crew import QueryTimeoutError, WalletCrew
-from wallet_pipeline.warehouse.connection import transaction
+from wallet_pipeline.warehouse.connection import OpenWarehouse, naive, transaction
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ class InsightsRead:
 
 
 def read_insights(
-    open_warehouse: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]],
+    open_warehouse: OpenWarehouse,
     client: WalletCrew,
     properties: EventProperties,
     first: date,
@@ -135,5 +134,5 @@ def _store(
         con.execute(
             "INSERT INTO raw.insights_days"
             " SELECT unnest(generate_series($start, $end - 1, INTERVAL 1 DAY))::DATE, $fetched",
-            window | {"fetched": fetched_at.astimezone(UTC).replace(tzinfo=None)},
+            window | {"fetched": naive(fetched_at)},
         )

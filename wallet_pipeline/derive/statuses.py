@@ -1,14 +1,14 @@
 """Run the status rules: from the evidence in `raw.*` to registers, customers and their history."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from importlib.resources import files
 
 import duckdb
 import idna
 
-from wallet_pipeline.warehouse.connection import transaction
+from wallet_pipeline.warehouse.connection import naive, transaction
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _drop_temporary(con: duckdb.DuckDBPyConnection, *names: str) -> None:
 
 
 def _keep_versions(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
-    moment = now.astimezone(UTC).replace(tzinfo=None)
+    moment = naive(now)
     con.execute(query("close_replaced_versions"), {"now": moment})
     con.execute(
         f"INSERT INTO wallet.customer_status_changes BY NAME {query('customer_status_changes')}", {"now": moment}

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import duckdb
 
 from wallet_pipeline.sync.destination import FIELDS, ErrorClass, Fields, Value
-from wallet_pipeline.sync.plan import merge_rejections, naive, query
-from wallet_pipeline.warehouse.connection import transaction
+from wallet_pipeline.sync.plan import merge_rejections, query
+from wallet_pipeline.warehouse.connection import naive, transaction
 
 Via = Literal["created", "customer_id", "email"]
 

@@ -6,11 +6,10 @@ holds is gathered there.
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -20,12 +19,10 @@ import duckdb
 from wallet_pipeline.settings import Settings
 from wallet_pipeline.sync.destination import FIELDS, TIME_FIELDS, Destination, Key, Record
 from wallet_pipeline.sync.setup_crm import require_definitions
-from wallet_pipeline.warehouse.connection import transaction
-from wallet_pipeline.warehouse.staging import work_file
+from wallet_pipeline.warehouse.connection import OpenWarehouse, naive, transaction
+from wallet_pipeline.warehouse.staging import attached, work_file
 
 log = logging.getLogger(__name__)
-
-OpenWarehouse = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
 _HELD_A_WALLET = "coalesce(held_wallet_status, 'none') <> 'none'"
 _READERS = 8
@@ -113,11 +110,11 @@ def make_plan(
     before = destination.requests
     require_definitions(destination)
     with work_file(work_dir, "plan") as file:
-        with open_warehouse() as con, _attached(con, file):
+        with open_warehouse() as con, attached(con, file, "work"):
             con.execute(f"CREATE TABLE work.asked AS {query('candidates')}", _identifier(rules))
             con.execute(_WORK_TABLES)
         _read_crm(file, destination)
-        with open_warehouse() as con, _attached(con, file):
+        with open_warehouse() as con, attached(con, file, "work"):
             return _write_plan(con, destination, rules, naive(now), destination.requests - before)
 
 
@@ -134,20 +131,6 @@ def mass_change(con: duckdb.DuckDBPyConnection, max_share: float, max_customers:
         f" {max_share:.0%} or {max_customers} customers."
     )
     return MassChange(turning, of, share, stops, sentence)
-
-
-def naive(moment: datetime) -> datetime:
-    """Return an aware time as the warehouse keeps it: UTC, without zone."""
-    return moment.astimezone(UTC).replace(tzinfo=None)
-
-
-@contextmanager
-def _attached(con: duckdb.DuckDBPyConnection, file: Path) -> Iterator[None]:
-    con.execute(f"ATTACH '{str(file).replace(chr(39), chr(39) * 2)}' AS work")
-    try:
-        yield
-    finally:
-        con.execute("DETACH work")
 
 
 def _identifier(rules: PlanRules) -> dict[str, str]:

@@ -13,9 +13,10 @@ from typing import Literal
 from wallet_pipeline.clients.http import AuthenticationError, NotFoundError, QuotaError, ScopeError, ServiceError
 from wallet_pipeline.sync.destination import Destination, ErrorClass, Receipt, Record, Write
 from wallet_pipeline.sync.ledger import Intention, Outcome, Via, book, intend, owned_records
-from wallet_pipeline.sync.plan import OpenWarehouse, PlanRules
+from wallet_pipeline.sync.plan import PlanRules
 from wallet_pipeline.sync.read_back import differences, holds, is_verified, locate
 from wallet_pipeline.sync.setup_crm import require_definitions
+from wallet_pipeline.warehouse.connection import OpenWarehouse
 
 log = logging.getLogger(__name__)
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import duckdb
+
 
 @contextmanager
 def work_file(folder: Path, kind: str) -> Iterator[Path]:
@@ -25,6 +27,16 @@ def work_file(folder: Path, kind: str) -> Iterator[Path]:
             yield file
         finally:
             _remove(folder.glob(f"{file.name}*"))
+
+
+@contextmanager
+def attached(con: duckdb.DuckDBPyConnection, file: Path, name: str) -> Iterator[None]:
+    """Give the connection the file as database `name`, for the length of a block."""
+    con.execute(f"ATTACH '{str(file).replace(chr(39), chr(39) * 2)}' AS {name}")
+    try:
+        yield
+    finally:
+        con.execute(f"DETACH {name}")
 
 
 def _remove(files: Iterator[Path]) -> None:
