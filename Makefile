@@ -23,7 +23,7 @@ bench: $(VENV)/installed
 	$(BIN)/python -m bench.snapshot
 
 clean:
-	rm -rf $(VENV) .dagster data/demo sandbox-state
+	rm -rf $(VENV) data/demo sandbox-state
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

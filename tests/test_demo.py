@@ -58,7 +58,7 @@ def test_no_secret_of_a_pass_is_anywhere(demo: subprocess.CompletedProcess[str],
     assert all(SECRET.fullmatch(secret.encode()) for (secret,) in secrets)
     assert len(secrets) >= 2000
     written = [file for file in (folder / "data").rglob("*") if file.is_file()]
-    assert {"warehouse.duckdb", "wallet_bi.duckdb", "demo.log", "runs.db"} <= {file.name for file in written}
+    assert {"warehouse.duckdb", "wallet_bi.duckdb", "headless.log", "runs.db"} <= {file.name for file in written}
     assert [file for file in written if SECRET.search(_readable(file))] == []
     assert not SECRET.search((demo.stdout + demo.stderr).encode())
 

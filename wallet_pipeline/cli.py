@@ -1,10 +1,12 @@
 """The command `wallet-pipeline`: prints, asks, exits."""
 
 import os
+import signal
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,7 +20,17 @@ from wallet_pipeline.sync.setup_crm import setup_crm
 _DAYS_READ_AGAIN = 3
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Explaining(click.Group):
+    """Ends a command with the message alone when an error explains itself."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ExplainedError as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=_Explaining, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="wallet-pipeline")
 def main() -> None:
     """Wallet status of every customer, from The Wallet Crew into the CRM, verified."""
@@ -27,10 +39,7 @@ def main() -> None:
 @main.command()
 def demo() -> None:
     """Start the sandbox and run the pipeline three times on it."""
-    try:
-        run_demo(_checkout(), click.echo)
-    except ExplainedError as error:
-        raise click.ClickException(str(error)) from None
+    run_demo(_checkout(), click.echo)
 
 
 @main.command("sandbox", context_settings={"ignore_unknown_options": True, "help_option_names": []})
@@ -43,10 +52,17 @@ def start_sandbox(options: tuple[str, ...]) -> None:
 @main.command()
 def dev() -> None:
     """Open Dagster's UI on the sandbox; stop it with Ctrl+C."""
-    with sandbox(_checkout(), fresh=False) as box:
-        workspace = str(_checkout() / "workspace.yaml")
-        command = [sys.executable, "-m", "dagster", "dev", "-w", workspace]
-        sys.exit(subprocess.run(command, env=box.env, cwd=box.home, check=False).returncode)  # noqa: S603
+    # A stop by signal must end the processes below, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    root = _checkout()
+    with sandbox(root, fresh=False) as box:
+        command = [sys.executable, "-m", "dagster", "dev", "-w", str(root / "workspace.yaml")]
+        process = subprocess.Popen(command, env=box.env, cwd=box.home)  # noqa: S603
+        try:
+            sys.exit(process.wait())
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait()
 
 
 @main.command()
@@ -60,25 +76,22 @@ def dev() -> None:
 def run(since: datetime | None, approve_snapshot: str, approve_plan: str) -> None:
     """Run the daily job now, through Dagster."""
     if approve_plan and (approve_snapshot or since):
-        raise click.UsageError("--approve-plan stands alone: it writes the plan as it is, without reading anew.")
+        raise click.UsageError("--approve-plan stands alone: it writes the approved plan, without a new snapshot.")
     env = dagster_environment(_checkout())
     if approve_plan:
-        sys.exit(not run_approved_plan(env, approve_plan))
+        sys.exit(not run_approved_plan(env, click.echo, approve_plan))
     today = datetime.now(UTC).date()
     first = since.date() if since else today - timedelta(days=_DAYS_READ_AGAIN - 1)
-    insights = run_insights(_not_before(load_settings().insights_first_day, first), today, env)
-    daily = run_daily(env, approve_snapshot)
+    insights = run_insights(env, click.echo, _not_before(load_settings().insights_first_day, first), today)
+    daily = run_daily(env, click.echo, approve_snapshot)
     sys.exit(not (insights and daily))
 
 
 @main.command("setup-crm")
 def prepare_crm() -> None:
     """Create the contact properties that the CRM lacks; needs a token with crm.schemas.contacts.write."""
-    try:
-        with connect(load_settings()) as destination:
-            result = setup_crm(destination)
-    except ExplainedError as error:
-        raise click.ClickException(str(error)) from None
+    with connect(load_settings()) as destination:
+        result = setup_crm(destination)
     click.echo(
         f"Created: {', '.join(result.created) or 'nothing'}. There already: {', '.join(result.present) or 'none'}."
     )
@@ -87,7 +100,7 @@ def prepare_crm() -> None:
 def _not_before(earliest: date, first: date) -> date:
     if first < earliest:
         raise click.UsageError(
-            f"--since {first} lies before INSIGHTS_FIRST_DAY ({earliest}). Set it to an earlier day."
+            f"--since {first} lies before INSIGHTS_FIRST_DAY ({earliest}). Set INSIGHTS_FIRST_DAY to that day."
         )
     if first > datetime.now(UTC).date():
         raise click.UsageError(f"--since {first} lies in the future.")

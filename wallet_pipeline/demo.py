@@ -16,7 +16,7 @@ import duckdb
 import requests
 
 from wallet_pipeline.errors import ExplainedError
-from wallet_pipeline.headless import dagster_environment, run_daily, run_insights
+from wallet_pipeline.headless import dagster_environment, log_file, run_daily, run_insights
 from wallet_pipeline.settings import Settings
 
 _HISTORY = timedelta(days=90)
@@ -74,18 +74,18 @@ def sandbox(root: Path, *, fresh: bool) -> Iterator[Sandbox]:
 
 def run_demo(root: Path, say: Callable[[str], None]) -> None:
     """Run the demonstration in the checkout `root`, saying what happens. Raises DemoError."""
-    with sandbox(root, fresh=True) as box, (box.home / "demo.log").open("w") as log:
+    with sandbox(root, fresh=True) as box:
         say(
             f"Sandbox: The Wallet Crew at {box.wallet_crew_url}, HubSpot at {box.hubspot_url}, a world of 2,000 passes."
         )
         say(f"Changes count as settled after {_SETTLE_WINDOW} s here, so that nobody waits (60 s otherwise).\n")
-        _setup_crm(box, log)
+        _setup_crm(box)
         today = datetime.now(UTC).date()
         say("1. First run, on 90 days of history")
-        _must(run_insights(today - _HISTORY, today, box.env, log), "reading Insights", box)
-        say(_outcome(box, _daily_run(box, log)))
+        _must(run_insights(box.env, _silently, today - _HISTORY, today), "reading Insights", box)
+        say(_outcome(box, _daily_run(box)))
         say("2. Again, after nothing happened")
-        quiet = _daily_run(box, log)
+        quiet = _daily_run(box)
         say(_outcome(box, quiet))
         _expect(_written(box, quiet) == set(), "A run after nothing happened wrote to the CRM.")
         say(f"3. After {_INSTALLS} installs, {_UNINSTALLS} uninstalls and {_EDITS} contacts edited by hand in the CRM")
@@ -93,7 +93,7 @@ def run_demo(root: Path, say: Callable[[str], None]) -> None:
         if without_contact:
             say(f"   ({without_contact} of these customers have no contact: the CRM creates none without an e-mail.)")
         time.sleep(_SETTLE_WINDOW)
-        last = _daily_run(box, log)
+        last = _daily_run(box)
         say(_outcome(box, last))
         _expect(_written(box, last) == expected, "The third run did not write exactly the contacts that differ.")
         _expect(not _wrong_contacts(box), "The CRM does not hold the truth.")
@@ -123,17 +123,22 @@ def _environment(home: Path, answers: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _setup_crm(box: Sandbox, log: Any) -> None:
+def _setup_crm(box: Sandbox) -> None:
     command = [sys.executable, "-m", "wallet_pipeline.cli", "setup-crm"]
-    done = subprocess.run(command, env=box.env, cwd=box.home, stdout=log, stderr=log, check=False)  # noqa: S603
-    _must(done.returncode == 0, "creating the CRM's properties", box)
+    done = subprocess.run(command, env=box.env, cwd=box.home, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise DemoError(f"The demonstration failed at creating the CRM's properties: {done.stderr}")
 
 
-def _daily_run(box: Sandbox, log: Any) -> datetime:
+def _daily_run(box: Sandbox) -> datetime:
     """Run the daily job and return when it began."""
     began = datetime.now(UTC)
-    _must(run_daily(box.env, output=log), "the daily run", box)
+    _must(run_daily(box.env, _silently), "the daily run", box)
     return began
+
+
+def _silently(_: str) -> None:
+    """Say nothing: the demonstration tells the outcome of a run, and its log file the rest."""
 
 
 def _change_the_world(box: Sandbox) -> tuple[set[str], int]:
@@ -186,10 +191,8 @@ def _outcome(box: Sandbox, since: datetime) -> str:
     written = len(_written(box, since))
     if written == 0:
         return f"   0 of {customers} contacts written: the CRM already holds the truth.\n"
-    return (
-        f"   {written} of {customers} contacts written, {counts[1]} verified by reading them back, {counts[2]} of them"
-        " had been edited by hand.\n"
-    )
+    drift = f"; {counts[2]} of them had been edited by hand" if counts[2] else ""
+    return f"   {written} of {customers} contacts written, {counts[1]} verified by reading them back{drift}.\n"
 
 
 def _summary(box: Sandbox) -> str:
@@ -232,7 +235,7 @@ def _post(url: str, payload: Mapping[str, Any]) -> dict[str, Any]:
 
 def _must(succeeded: bool, step: str, box: Sandbox) -> None:  # noqa: FBT001
     if not succeeded:
-        log = box.home / "demo.log"
+        log = log_file(box.env)
         tail = "\n".join(log.read_text().splitlines()[-_LOG_LINES_SHOWN:])
         raise DemoError(f"{tail}\n\nThe demonstration failed at {step}. The whole log: {log}")
 

@@ -2,27 +2,34 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+Say = Callable[[str], None]
 
 _MODULE = "wallet_pipeline.definitions"
+# What a stage logs, and the message of a failure; the rest of Dagster's output is for the log file.
+_LOGGED = re.compile(r"^\S+ (\S+) \S+ - dagster - (?:INFO|WARNING|ERROR) - \w+ - [0-9a-f-]{36} - ([a-z_]+) - (.*)$")
+_FAILED = re.compile(r"^dagster\.\S+\.Failure: (.*)$")
+_SKIPPED = "Dependencies for step"
 
 
-def run_insights(first: date, last: date, env: Mapping[str, str], output: IO[str] | None = None) -> bool:
+def run_insights(env: Mapping[str, str], say: Say, first: date, last: date) -> bool:
     """Read the UTC days from `first` to `last` from Insights in one run; return whether it succeeded."""
     tags = {
         "dagster/asset_partition_range_start": str(first),
         "dagster/asset_partition_range_end": str(last),
     }
-    return _dagster(["job", "execute", "-m", _MODULE, "-j", "insights", "--tags", json.dumps(tags)], env, output)
+    return _dagster(["job", "execute", "-m", _MODULE, "-j", "insights", "--tags", json.dumps(tags)], env, say)
 
 
-def run_daily(env: Mapping[str, str], approve_snapshot: str = "", output: IO[str] | None = None) -> bool:
+def run_daily(env: Mapping[str, str], say: Say, approve_snapshot: str = "") -> bool:
     """Run the daily job, with an approval for a held snapshot if there is one; return whether it succeeded."""
     config: dict[str, Any] = {}
     if approve_snapshot:
@@ -30,14 +37,14 @@ def run_daily(env: Mapping[str, str], approve_snapshot: str = "", output: IO[str
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         json.dump(config, file)
         file.flush()
-        return _dagster(["job", "execute", "-m", _MODULE, "-j", "daily", "-c", file.name], env, output)
+        return _dagster(["job", "execute", "-m", _MODULE, "-j", "daily", "-c", file.name], env, say)
 
 
-def run_approved_plan(env: Mapping[str, str], plan_hash: str, output: IO[str] | None = None) -> bool:
+def run_approved_plan(env: Mapping[str, str], say: Say, plan_hash: str) -> bool:
     """Plan anew; if the plan is still the approved one, write it; return whether it succeeded."""
     config = {"ops": {"crm_plan": {"config": {"approve_plan": plan_hash}}}}
     select = ["--select", "crm_plan,crm_contacts,bi_database", "--config-json", json.dumps(config)]
-    return _dagster(["asset", "materialize", "-m", _MODULE, *select], env, output)
+    return _dagster(["asset", "materialize", "-m", _MODULE, *select], env, say)
 
 
 def dagster_environment(home: Path) -> dict[str, str]:
@@ -45,8 +52,40 @@ def dagster_environment(home: Path) -> dict[str, str]:
     return os.environ | {"DAGSTER_HOME": str(home.resolve())}
 
 
-def _dagster(arguments: list[str], env: Mapping[str, str], output: IO[str] | None) -> bool:
+def log_file(env: Mapping[str, str]) -> Path:
+    """Return the file that holds everything that the runs from the command line printed."""
+    return Path(env["DAGSTER_HOME"]) / ".dagster" / "headless.log"
+
+
+def _dagster(arguments: list[str], env: Mapping[str, str], say: Say) -> bool:
+    """Run Dagster's command; say what matters, write all of it to the log file; return whether it succeeded."""
+    log = log_file(env)
+    log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "dagster", *arguments]
-    home = env["DAGSTER_HOME"]
-    done = subprocess.run(command, env=env, cwd=home, stdout=output, stderr=output, check=False)  # noqa: S603
-    return done.returncode == 0
+    with (
+        log.open("a") as everything,
+        subprocess.Popen(  # noqa: S603
+            command, env=env, cwd=env["DAGSTER_HOME"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process,
+    ):
+        for line in _worth_saying(_copied(process.stdout or (), everything.write)):
+            say(line)
+    if process.returncode:
+        say(f"The run failed. All that it printed stands in {log}.")
+    return process.returncode == 0
+
+
+def _copied(lines: Iterable[str], write: Callable[[str], object]) -> Iterator[str]:
+    for line in lines:
+        write(line)
+        yield line.rstrip("\n")
+
+
+def _worth_saying(lines: Iterable[str]) -> Iterator[str]:
+    said = set()
+    for line in lines:
+        if (failed := _FAILED.match(line)) and failed[1] not in said:
+            said.add(failed[1])
+            yield failed[1]
+        elif (logged := _LOGGED.match(line)) and not logged[3].startswith(_SKIPPED):
+            yield f"{logged[1]} {logged[2]}: {logged[3]}"

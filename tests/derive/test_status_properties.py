@@ -153,9 +153,9 @@ def test_customers_are_those_of_the_oracle(shared: Warehouse, world: World) -> N
 
 
 def test_conflict_is_handed_on_to_the_next_rank(shared: Warehouse) -> None:
-    """A value that only a pass in conflict bears keeps a pass of lower rank in conflict too."""
+    """A value that a pass in conflict bears keeps a pass of lower rank in conflict, though one customer bears it."""
     borne = [
-        '{"customerId":"1","accountId":"A"}',
+        '{"customerId":"1","accountId":"A","email":"x@a.de"}',
         '{"customerId":"2","accountId":"A"}',
         '{"accountId":"A","email":"x@a.de"}',
         '{"email":"x@a.de"}',
@@ -188,6 +188,20 @@ def arrivals(draw: st.DrawFn) -> tuple[World, list[Delivery | Snapshot | None]]:
     return world, draw(st.permutations([*evidence, *repeated, *([None] * draw(st.integers(0, 2)))]))
 
 
+def test_late_snapshot_cuts_the_run_that_it_contradicts(shared: Warehouse) -> None:
+    """What stood before it and what stood after it both stay."""
+    days = [Snapshot(f"s{day}", NOON + timedelta(days=day), complete=True, listings=UNDATED) for day in range(4)]
+    days[1] = replace(days[1], listings=())
+    shared.clear()
+    shared.take_runs(World((), tuple(days)))
+    expected = said(shared.con)
+    shared.clear()
+    for day in (0, 2, 3, 1):
+        shared.add(days[day])
+    assert said(shared.con) == expected
+
+
+@settings(max_examples=3 * settings.default.max_examples)
 @given(data=st.data(), world=histories())
 def test_snapshots_merged_in_any_order_say_what_they_said(shared: Warehouse, data: st.DataObject, world: World) -> None:
     """Runs lose and invent no observation, wherever in the order of snapshots a late one stands."""

@@ -166,7 +166,7 @@ def histories(draw: st.DrawFn) -> World:
     shapes = [None, *draw(st.lists(st.one_of(st.just(""), dates, far_dates), min_size=1, max_size=2))]
     usual = draw(st.sampled_from(shapes))
     found = []
-    for number in range(draw(st.integers(0, 9))):
+    for number in range(draw(st.integers(1, 9))):
         if draw(st.integers(0, 3)) == 0:
             usual = draw(st.sampled_from(shapes))
         odd = draw(st.integers(0, 3)) == 0

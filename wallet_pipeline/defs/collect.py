@@ -44,28 +44,16 @@ class SnapshotConfig(dg.Config):
         )
     ],
 )
-def pass_snapshot(config: SnapshotConfig, pipeline: Pipeline) -> dg.MaterializeResult:
+def pass_snapshot(
+    context: dg.AssetExecutionContext, config: SnapshotConfig, pipeline: Pipeline
+) -> dg.MaterializeResult:
     """Read all passes, or approve a held snapshot."""
     with explained():
         settings = pipeline.settings()
         if config.approve_snapshot:
-            return _snapshot_result(
-                approve_snapshot(pipeline.open_warehouse, settings.staging_dir, config.approve_snapshot)
-            )
-        with pipeline.wallet_crew() as client:
-            snapshot = take_snapshot(
-                pipeline.open_warehouse,
-                client,
-                settings.staging_dir,
-                page_size=settings.wallet_crew_page_size,
-                concurrency=settings.wallet_crew_concurrency,
-                min_share=settings.min_snapshot_share,
-                clock=now,
-            )
-        return _snapshot_result(snapshot)
-
-
-def _snapshot_result(snapshot: Snapshot) -> dg.MaterializeResult:
+            snapshot = approve_snapshot(pipeline.open_warehouse, settings.staging_dir, config.approve_snapshot)
+        else:
+            snapshot = _new_snapshot(pipeline)
     accepted = snapshot.verdict == "accepted"
     sentence = (
         f"{snapshot.passes} passes of {snapshot.highest_total}, accepted."
@@ -73,6 +61,8 @@ def _snapshot_result(snapshot: Snapshot) -> dg.MaterializeResult:
         else f"The snapshot is {snapshot.reason}. Nothing is derived from it and nothing written to the CRM. If it is"
         f" right, approve it: wallet-pipeline run --approve-snapshot {snapshot.snapshot_id}"
     )
+    if not accepted:
+        context.log.error(sentence)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": snapshot.passes,
@@ -87,6 +77,20 @@ def _snapshot_result(snapshot: Snapshot) -> dg.MaterializeResult:
         },
         check_results=[dg.AssetCheckResult(check_name="snapshot_accepted", passed=accepted, description=sentence)],
     )
+
+
+def _new_snapshot(pipeline: Pipeline) -> Snapshot:
+    settings = pipeline.settings()
+    with pipeline.wallet_crew() as client:
+        return take_snapshot(
+            pipeline.open_warehouse,
+            client,
+            settings.staging_dir,
+            page_size=settings.wallet_crew_page_size,
+            concurrency=settings.wallet_crew_concurrency,
+            min_share=settings.min_snapshot_share,
+            clock=now,
+        )
 
 
 @dg.asset(

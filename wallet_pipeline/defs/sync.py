@@ -1,13 +1,23 @@
 """Assets of the third stage: what to tell the CRM, and what it then holds."""
 
+import time
+
 import dagster as dg
 
 from wallet_pipeline.defs.collect import DAILY
 from wallet_pipeline.defs.resources import Pipeline, explained, now
 from wallet_pipeline.defs.tables import breakdown, definition_metadata, description
 from wallet_pipeline.sync.hubspot import connect
-from wallet_pipeline.sync.plan import PlanRules, make_plan, mass_change
+from wallet_pipeline.sync.plan import PlanRules, make_plan, mass_change, seconds_until_settled
 from wallet_pipeline.sync.write import deliver
+
+_TURNING_TO_NONE = """
+    SELECT customer_key, held_wallet_status, wallet_last_changed_at
+    FROM crm.plan
+    WHERE wallet_status = 'none' AND held_wallet_status <> 'none' AND action IN ('update', 'link')
+    ORDER BY customer_key
+    LIMIT 20
+"""
 
 
 class PlanConfig(dg.Config):
@@ -32,40 +42,59 @@ class PlanConfig(dg.Config):
         )
     ],
 )
-def crm_plan(config: PlanConfig, pipeline: Pipeline) -> dg.MaterializeResult:
+def crm_plan(context: dg.AssetExecutionContext, config: PlanConfig, pipeline: Pipeline) -> dg.MaterializeResult:
     """Read the CRM, compare, and plan the writes; nothing is written here."""
     with explained():
         settings = pipeline.settings()
+        rules = PlanRules.from_settings(settings)
+        _wait_until_settled(pipeline, rules)
         with connect(settings) as destination:
-            plan = make_plan(
-                pipeline.open_warehouse, destination, settings.staging_dir, PlanRules.from_settings(settings), now()
-            )
+            plan = make_plan(pipeline.open_warehouse, destination, settings.staging_dir, rules, now())
         with pipeline.open_warehouse() as con:
             mass = mass_change(con, settings.max_none_share, settings.max_none_customers)
             actions = breakdown(
                 con, "SELECT action, reason, count(*) AS customers FROM crm.plan GROUP BY ALL ORDER BY ALL"
             )
-    approved = mass.stops and config.approve_plan == plan.plan_hash
+            turning = breakdown(con, _TURNING_TO_NONE)
     sentence = mass.sentence
-    if mass.stops and not approved:
+    stops = mass.stops and config.approve_plan != plan.plan_hash
+    if stops:
+        if config.approve_plan:
+            sentence += " The approval is for another plan: wallets or CRM have changed since."
         sentence += (
-            " Nothing is written to the CRM. Look at crm_plan; if it is right, approve just this plan:"
-            f" wallet-pipeline run --approve-plan {plan.plan_hash}"
+            " Nothing is written to the CRM. The run's metadata of crm_plan show whom it concerns; if that is right,"
+            f" approve just this plan: wallet-pipeline run --approve-plan {plan.plan_hash}"
         )
+        context.log.error(sentence)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": plan.rows,
             "plan_hash": plan.plan_hash,
             "actions": actions,
+            "turning_to_none": turning,
             "requests": plan.requests,
             "customers": plan.customers,
             "records_read": plan.records,
             **{f"to_{action}": count for action, count in plan.by_action.items()},
         },
         check_results=[
-            dg.AssetCheckResult(check_name="no_mass_change", passed=approved or not mass.stops, description=sentence)
+            dg.AssetCheckResult(
+                check_name="no_mass_change",
+                passed=not stops,
+                description=sentence,
+                metadata={"turning_to_none": mass.turning, "with_a_wallet": mass.of, "share": mass.share},
+            )
         ],
     )
+
+
+def _wait_until_settled(pipeline: Pipeline, rules: PlanRules) -> None:
+    """Let the newest changes come to rest, with the warehouse closed, so that this run sends them and not the next."""
+    with pipeline.open_warehouse() as con:
+        seconds = seconds_until_settled(con, rules, now())
+    if seconds > 0:
+        dg.get_dagster_logger().info("waiting %.0f s until the newest changes have settled", seconds)
+        time.sleep(seconds)
 
 
 @dg.asset(

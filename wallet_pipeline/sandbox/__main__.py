@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m wallet_pipeline.sandbox", description=__doc__)
+    parser = argparse.ArgumentParser(prog="wallet-pipeline sandbox", description=__doc__)
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="folder that keeps the world")
     parser.add_argument("--seed", type=_number(_BIGGEST_SEED), default=7, help="equal seeds give equal worlds (7)")
     parser.add_argument("--passes", type=_number(10**8), default=2000, help="listed passes of a new world (2000)")

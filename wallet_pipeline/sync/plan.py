@@ -118,6 +118,15 @@ def make_plan(
             return _write_plan(con, destination, rules, naive(now), destination.requests - before)
 
 
+def seconds_until_settled(con: duckdb.DuckDBPyConnection, rules: PlanRules, now: datetime) -> float:
+    """Return after how long all changes known now will have been quiet for the settle window: at most its length."""
+    (newest,) = _one(con, "SELECT max(wallet_last_changed_at) FROM wallet.customer_wallet_status")
+    if newest is None:
+        return 0.0
+    left: timedelta = rules.settle_window - (naive(now) - newest)
+    return min(max(left, timedelta(0)), rules.settle_window).total_seconds()
+
+
 def mass_change(con: duckdb.DuckDBPyConnection, max_share: float, max_customers: int) -> MassChange:
     """Compare the newest plan with what the CRM held when it was made."""
     turning = _count(
