@@ -18,7 +18,8 @@ from tests.collect.snapshots import accepted, everything_told, now, stage, take
 from tests.conftest import Data, Script, Tenant, make_pass, make_passes
 from wallet_pipeline.clients.http import AuthenticationError, NotFoundError, ScopeError, UnexpectedAnswerError
 from wallet_pipeline.collect.page_loader import SnapshotError
-from wallet_pipeline.collect.pass_snapshot import approve_snapshot, merge_staged
+from wallet_pipeline.collect.pass_snapshot import approve_snapshot, take_over
+from wallet_pipeline.warehouse.staging import attached
 
 StartScript = Callable[[str], Script]
 APPLE = {"apple": "2026-01-03T00:00:00Z"}
@@ -553,7 +554,8 @@ def test_changed_identifier_begins_a_run(tenant: Tenant, data: Data) -> None:
 def merge(con: duckdb.DuckDBPyConnection, data: Data, day: int, *passes: dict[str, Any]) -> None:
     """Merge an accepted snapshot of a day of January with these passes."""
     staged = stage(data.staging / f"{day}-{next(_numbers)}.duckdb", *passes)
-    merge_staged(con, staged, accepted(day, len(passes)))
+    with attached(con, staged, "staging"):
+        take_over(con, accepted(day, len(passes)))
 
 
 _numbers = itertools.count()

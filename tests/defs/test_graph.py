@@ -23,12 +23,13 @@ TABLES = {
     "wallet.customer_wallet_status": "customer_wallet_status",
     "wallet.customer_status_changes": "customer_status_changes",
     "wallet.pass_customers": "pass_customers",
+    "wallet.pass_identifiers": "pass_customers",
     "wallet.unmatched_passes": "unmatched_passes",
     "wallet.identity_conflicts": "identity_conflicts",
     "adoption.adoption_daily": "adoption_daily",
 }
 CUSTOMERS = [
-    "identifier_values",
+    "pass_identifiers",
     "pass_customers",
     "pass_resolutions",
     "customer_wallet_status",

@@ -9,8 +9,9 @@ from typing import Any
 import duckdb
 
 from wallet_pipeline.collect.page_loader import open_staging
-from wallet_pipeline.collect.pass_snapshot import Snapshot, merge_staged, snapshot_id
+from wallet_pipeline.collect.pass_snapshot import Snapshot, snapshot_id, take_over
 from wallet_pipeline.derive.statuses import StatusRules, derive_customers, derive_registers
+from wallet_pipeline.warehouse.staging import attached
 
 RULES = StatusRules(timedelta(seconds=60), ("customerId", "accountId", "email"))
 
@@ -52,25 +53,23 @@ def add_snapshot(con: duckdb.DuckDBPyConnection, folder: Path, snapshot: dict[st
     staged = folder / f"{snapshot['id']}.duckdb"
     with open_staging(staged) as loader:
         loader.load({0: json.dumps(passes).encode()})
-    merge_staged(
-        con,
-        staged,
-        Snapshot(
-            snapshot_id(started_at, snapshot["id"]),
-            started_at,
-            started_at,
-            snapshot["complete"],
-            len(passes),
-            len(passes),
-            1,
-            1,
-            "server",
-            0,
-            0,
-            "accepted",
-            None,
-        ),
+    ended = Snapshot(
+        snapshot_id=snapshot_id(started_at, snapshot["id"]),
+        started_at=started_at,
+        finished_at=started_at,
+        complete=snapshot["complete"],
+        passes=len(passes),
+        highest_total=len(passes),
+        pages=1,
+        attempts=1,
+        clock="server",
+        undated=0,
+        other_wallets=0,
+        verdict="accepted",
+        reason=None,
     )
+    with attached(con, staged, "staging"):
+        take_over(con, ended)
     staged.unlink()
 
 

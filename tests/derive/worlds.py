@@ -311,7 +311,7 @@ class Warehouse:
             return
         self.con.execute("DELETE FROM staging.listing")
         self._insert("staging.listing", [listed_row(listed) for listed in evidence.listings])
-        pass_snapshot.merge_attached(self.con, booked(evidence))
+        pass_snapshot.take_over(self.con, booked(evidence))
 
     def take_runs(self, world: World) -> None:
         """Take over the evidence as it shall stand in the end, without the merge: each run as long as it can be."""

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.sync.conftest import APPLE, GOOGLE, NONE, NOW, YESTERDAY, Account, Pipeline
-from wallet_pipeline.sync.plan import mass_change
+from tests.sync.conftest import APPLE, GOOGLE, NONE, NOW, RULES, YESTERDAY, Account, Pipeline
+from wallet_pipeline.sync.plan import mass_change, seconds_until_settled
 
 KEY = "customerId=C-1"
 BOTH = APPLE | {"wallet_status": "both", "google_wallet_installed_at": YESTERDAY}
@@ -155,20 +155,18 @@ def test_a_second_departure_is_sent_like_the_first(account: Account, pipeline: P
     assert account.wallet(record_id)["wallet_status"] == "none"
 
 
-@pytest.mark.parametrize(
-    ("key", "identifiers"),
-    [("accountId=A-7", '{"accountId": " A-7 ", "customerId": "C-2"}'), ("email=a@x.test", '{"email": "A@x.test "}')],
-)
-def test_a_customer_who_joined_another_is_reported_and_not_sent(pipeline: Pipeline, key: str, identifiers: str) -> None:
-    """When other customers' passes bear the identifier now, in whatever writing, the record is left alone."""
+@pytest.mark.parametrize(("name", "value"), [("accountId", "A-7"), ("email", "a@x.test")])
+def test_a_customer_who_joined_another_is_reported_and_not_sent(pipeline: Pipeline, name: str, value: str) -> None:
+    """When other customers' passes bear the identifier now, the record is left alone."""
+    key = f"{name}={value}"
     pipeline.customer(key, APPLE, email="a@x.test")
     pipeline.run()
     pipeline.remove_customer(key)
     pipeline.sql(
-        "INSERT INTO wallet.pass_customers (pass_id, resolution, customer_key, identifiers)"
-        " VALUES ('p', 'customer', 'customerId=C-2', ?)",
-        [identifiers],
+        "INSERT INTO wallet.pass_customers (pass_id, resolution, customer_key)"
+        " VALUES ('p', 'customer', 'customerId=C-2')"
     )
+    pipeline.sql("INSERT INTO wallet.pass_identifiers (pass_id, name, value) VALUES ('p', ?, ?)", [name, value])
     pipeline.plan()
     assert pipeline.decisions() == {key: ("hold", "joined another customer")}
 
@@ -393,3 +391,11 @@ def test_a_mass_change_stops_beyond_both_limits(
     with turning.open_warehouse() as con:
         change = mass_change(con, share, customers)
     assert (change.turning, change.of, change.stops) == (2, 4, stops)
+
+
+@pytest.mark.parametrize(("age", "left"), [(0, 60), (45, 15), (60, 0), (3600, 0), (-200, 60)])
+def test_a_run_knows_how_long_the_newest_change_needs_to_settle(pipeline: Pipeline, age: int, left: int) -> None:
+    """What is left of the settle window after the newest change, never more than the window."""
+    pipeline.customer(KEY, APPLE | {"wallet_last_changed_at": NOW - timedelta(seconds=age)})
+    with pipeline.open_warehouse() as con:
+        assert seconds_until_settled(con, RULES, NOW) == left

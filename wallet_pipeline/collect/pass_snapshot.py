@@ -62,10 +62,7 @@ def take_snapshot(
             reading, attempts, distinct = read_until_it_stands_still(client, loader, page_size, concurrency, clock)
         with open_warehouse() as con, attached(con, staged, "staging"):
             snapshot = _judge(con, reading, attempts, distinct, min_share, clock())
-            with transaction(con):
-                _book(con, snapshot)
-                if snapshot.verdict == "accepted":
-                    merge_runs(con, snapshot.snapshot_id)
+            take_over(con, snapshot)
         if snapshot.verdict == "held":
             _keep_held(staged, staging_dir, snapshot.snapshot_id)
         return snapshot
@@ -99,19 +96,17 @@ def approve_snapshot(open_warehouse: OpenWarehouse, staging_dir: Path, held_id: 
     return snapshot
 
 
-def merge_staged(con: duckdb.DuckDBPyConnection, staged: Path, snapshot: Snapshot) -> None:
-    """Book an accepted snapshot and merge its staging file; a snapshot that is booked already changes nothing."""
-    with attached(con, staged, "staging"):
-        merge_attached(con, snapshot)
+def take_over(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
+    """Book a snapshot and, if it is accepted, merge its staging database, attached as `staging`, in one transaction.
 
-
-def merge_attached(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
-    """Do what merge_staged does with a staging database that is attached already, as `staging`."""
+    A snapshot that is booked already changes nothing.
+    """
     if con.execute("SELECT 1 FROM raw.snapshots WHERE snapshot_id = ?", [snapshot.snapshot_id]).fetchone():
         return
     with transaction(con):
         _book(con, snapshot)
-        merge_runs(con, snapshot.snapshot_id)
+        if snapshot.verdict == "accepted":
+            merge_runs(con, snapshot.snapshot_id)
 
 
 def _judge(

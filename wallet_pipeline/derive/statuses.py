@@ -44,12 +44,9 @@ def derive_customers(con: duckdb.DuckDBPyConnection, rules: StatusRules, now: da
     with transaction(con):
         _resolve_passes(con, rules.identifier_order)
         for table in ("customer_wallet_status", "unmatched_passes", "identity_conflicts"):
-            con.execute(f"DELETE FROM wallet.{table}")
-            con.execute(f"INSERT INTO wallet.{table} BY NAME {query(table)}")
+            _rebuild(con, table)
         _keep_versions(con, now)
-    _drop_temporary(
-        con, "identifier_values", "pass_identities", "evidence_events", "pass_resolutions", "identifier_order"
-    )
+    _drop_temporary(con, "pass_identities", "evidence_events", "pass_resolutions", "identifier_order")
     con.execute("CHECKPOINT")
 
 
@@ -67,7 +64,8 @@ def _resolve_passes(con: duckdb.DuckDBPyConnection, identifier_order: tuple[str,
     con.execute("CREATE OR REPLACE TEMP TABLE identifier_order (rank INTEGER, name VARCHAR, path VARCHAR)")
     for rank, name in enumerate(identifier_order, start=1):
         con.execute("INSERT INTO identifier_order VALUES (?, ?, ?)", [rank, name, f'$."{name}"'])
-    _build_temporary(con, "evidence_events", "pass_identities", "identifier_values")
+    _build_temporary(con, "evidence_events", "pass_identities")
+    _rebuild(con, "pass_identifiers")
     con.execute(
         "CREATE OR REPLACE TEMP TABLE pass_resolutions"
         " (pass_id VARCHAR, identifier_name VARCHAR, identifier_value VARCHAR, customer_key VARCHAR)"
@@ -82,6 +80,11 @@ def _register_ascii_domain(con: duckdb.DuckDBPyConnection) -> None:
     known = con.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = 'ascii_domain'").fetchone()
     if not known:
         con.create_function("ascii_domain", ascii_domain)
+
+
+def _rebuild(con: duckdb.DuckDBPyConnection, table: str) -> None:
+    con.execute(f"DELETE FROM wallet.{table}")
+    con.execute(f"INSERT INTO wallet.{table} BY NAME {query(table)}")
 
 
 def _build_temporary(con: duckdb.DuckDBPyConnection, *names: str) -> None:

@@ -12,7 +12,7 @@ WITH customers AS (
 ),
 emails AS (
     SELECT p.customer_key, max_by(v.value, (v.carried_at, v.value)) AS email
-    FROM identifier_values v
+    FROM wallet.pass_identifiers v
     JOIN wallet.pass_customers p USING (pass_id)
     WHERE v.is_email AND p.resolution = 'customer'
     GROUP BY p.customer_key

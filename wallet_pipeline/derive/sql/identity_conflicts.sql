@@ -2,7 +2,7 @@
 -- Read by the CRM sync, which holds what is disputed, and by operators.
 WITH bearers AS (
     SELECT v.name, v.value, list_sort(list(DISTINCT p.customer_key)) AS customer_keys
-    FROM identifier_values v
+    FROM wallet.pass_identifiers v
     JOIN wallet.pass_customers p USING (pass_id)
     WHERE p.resolution = 'customer'
     GROUP BY v.name, v.value

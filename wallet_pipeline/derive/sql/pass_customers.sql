@@ -3,7 +3,7 @@
 -- stand in pass_resolutions by then. Read by the next rank and by customer_wallet_status.
 WITH best AS (
     SELECT pass_id, name, value
-    FROM identifier_values
+    FROM wallet.pass_identifiers
     QUALIFY row_number() OVER (PARTITION BY pass_id ORDER BY rank) = 1 AND rank = $rank
 ),
 bearers AS (
@@ -12,7 +12,7 @@ bearers AS (
         count(DISTINCT r.customer_key) AS customers,
         min(r.customer_key) AS customer_key,
         bool_or(r.customer_key IS NULL) AS borne_in_conflict
-    FROM identifier_values v
+    FROM wallet.pass_identifiers v
     JOIN pass_resolutions r USING (pass_id)
     WHERE v.rank = $rank
     GROUP BY v.value

@@ -1,5 +1,5 @@
 -- Identifiers, type and creation date of each pass by the newest evidence that carries them. Grain and key: pass_id.
--- carried_at is the UTC time of the evidence that carries the identifiers. Read by identifier_values and pass_customers.
+-- carried_at is the UTC time of the evidence that carries the identifiers. Read by pass_identifiers and pass_customers.
 WITH accepted AS (
     SELECT snapshot_id, started_at, max(snapshot_id) OVER () AS newest FROM raw.snapshots WHERE verdict = 'accepted'
 ),

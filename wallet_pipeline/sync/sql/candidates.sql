@@ -22,29 +22,11 @@ departed AS (
     ANTI JOIN wallet.customer_wallet_status USING (customer_key)
     WHERE departed_at IS NULL
 ),
-borne_identifiers AS (
-    SELECT
-        n.identifier_name,
-        n.identifier_name = 'email' OR n.identifier_name LIKE '%.email' AS is_email,
-        nfc_normalize(
-            regexp_replace(
-                json_extract_string(p.identifiers, '$."' || n.identifier_name || '"'),
-                '^[\pZ\x09-\x0D\x{85}\x{200B}\x{FEFF}]+|[\pZ\x09-\x0D\x{85}\x{200B}\x{FEFF}]+$', '', 'g'
-            )
-        ) AS value
-    FROM wallet.pass_customers p
-    CROSS JOIN (SELECT DISTINCT identifier_name FROM departed) n
+joined_keys AS (  -- identifiers that passes of some customer bear
+    SELECT DISTINCT i.name || '=' || i.value AS customer_key
+    FROM wallet.pass_identifiers i
+    JOIN wallet.pass_customers p USING (pass_id)
     WHERE p.resolution = 'customer'
-),
-joined_keys AS (
-    SELECT DISTINCT identifier_name || '=' || CASE WHEN is_email THEN nfc_normalize(lower(value)) ELSE value END AS customer_key
-    FROM borne_identifiers
-    WHERE value IS NOT NULL
-    UNION
-    SELECT d.customer_key
-    FROM departed d
-    JOIN wallet.customer_wallet_status c ON c.email = d.identifier_value
-    WHERE d.identifier_name = 'email' OR d.identifier_name LIKE '%.email'
 ),
 customers AS (
     SELECT

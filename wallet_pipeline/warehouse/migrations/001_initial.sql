@@ -106,6 +106,17 @@ COMMENT ON COLUMN wallet.pass_customers.identifier_name IS 'Name of the best ide
 COMMENT ON COLUMN wallet.pass_customers.identifier_value IS 'Its value, normalised.';
 COMMENT ON COLUMN wallet.pass_customers.identifiers IS 'All identifiers of the pass as a JSON object.';
 
+CREATE TABLE wallet.pass_identifiers (
+    pass_id VARCHAR, carried_at TIMESTAMP, rank INTEGER, name VARCHAR, is_email BOOLEAN, value VARCHAR
+);
+COMMENT ON TABLE wallet.pass_identifiers IS 'The identifiers of IDENTIFIER_ORDER that each pass bears, normalised. Key: pass_id, rank.';
+COMMENT ON COLUMN wallet.pass_identifiers.pass_id IS 'Id of the pass.';
+COMMENT ON COLUMN wallet.pass_identifiers.carried_at IS 'Time of the evidence that carries the identifiers, UTC.';
+COMMENT ON COLUMN wallet.pass_identifiers.rank IS 'Place in IDENTIFIER_ORDER, from 1.';
+COMMENT ON COLUMN wallet.pass_identifiers.name IS 'Name of the identifier.';
+COMMENT ON COLUMN wallet.pass_identifiers.is_email IS 'Whether it is an e-mail address.';
+COMMENT ON COLUMN wallet.pass_identifiers.value IS 'Its value, normalised.';
+
 CREATE TABLE wallet.customer_wallet_status (
     customer_key VARCHAR, identifier_name VARCHAR, identifier_value VARCHAR, email VARCHAR, wallet_status VARCHAR,
     apple_wallet_installed_at TIMESTAMP, google_wallet_installed_at TIMESTAMP, wallet_last_changed_at TIMESTAMP,

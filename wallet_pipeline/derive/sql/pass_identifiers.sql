@@ -1,5 +1,5 @@
 -- Normalised identifier values of each pass. Grain and key: pass_id, rank. rank is the place in IDENTIFIER_ORDER, from 1.
--- Read by pass_customers, customer_wallet_status and identity_conflicts.
+-- Read by pass_customers, customer_wallet_status, identity_conflicts and the CRM sync.
 WITH written AS (
     SELECT
         p.pass_id, p.carried_at, o.rank, o.name,
