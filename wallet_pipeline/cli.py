@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -50,19 +51,25 @@ def start_sandbox(options: tuple[str, ...]) -> None:
 
 
 @main.command()
-def dev() -> None:
+@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port of the UI.")
+def dev(port: int) -> None:
     """Open Dagster's UI on the sandbox; stop it with Ctrl+C."""
     # A stop by signal must end the processes below, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     root = _checkout()
     with sandbox(root, fresh=False) as box:
-        command = [sys.executable, "-m", "dagster", "dev", "-w", str(root / "workspace.yaml")]
-        process = subprocess.Popen(command, env=box.env, cwd=box.home)  # noqa: S603
+        command = [sys.executable, "-m", "dagster", "dev", "-w", str(root / "workspace.yaml"), "--port", str(port)]
+        # In a group of its own, for Dagster leaves its code servers behind for a while when it is stopped.
+        process = subprocess.Popen(command, env=box.env, cwd=box.home, process_group=0)  # noqa: S603
         try:
             sys.exit(process.wait())
+        except KeyboardInterrupt:
+            sys.exit(0)
         finally:
             process.send_signal(signal.SIGINT)
             process.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
 
 
 @main.command()
