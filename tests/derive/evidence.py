@@ -107,8 +107,7 @@ def derived(con: duckdb.DuckDBPyConnection) -> dict[str, list[Any]]:
         ),
         "quarantined": _column(
             con,
-            "SELECT DISTINCT event_id FROM raw.wallet_events GROUP BY pass_id, wallet, kind, event_id"
-            " HAVING min(occurred_at) > min(received_at) + INTERVAL 5 MINUTE ORDER BY 1",
+            "SELECT DISTINCT event_id FROM wallet.ignored_events WHERE reason LIKE 'quarantined%' ORDER BY 1",
         ),
     }
 

@@ -12,7 +12,6 @@ from typing import Any, Protocol, Self
 import requests
 import tenacity
 import urllib3
-from requests.adapters import HTTPAdapter
 
 from wallet_pipeline.errors import ExplainedError
 
@@ -210,7 +209,8 @@ class HttpClient:
         if session is None:
             session = requests.Session()
             session.headers.update(self._headers)
-            session.mount("http://", HTTPAdapter())
+            # Or else an entry of ~/.netrc would replace the token.
+            session.auth = _as_it_is
             self._local.session = session
             self._sessions.append(session)
         return session
@@ -244,6 +244,10 @@ def _read(response: requests.Response, deadline: float) -> bytes:
     except urllib3.exceptions.HTTPError as error:
         raise requests.exceptions.ChunkedEncodingError from error
     return b"".join(chunks)
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 class _TryAgainError(Exception):

@@ -49,12 +49,14 @@ def read_insights(
     until: date,
     clock: Callable[[], datetime],
 ) -> InsightsRead:
-    """Replace the counts of the UTC days from `first` until before `until`.
+    """Replace the counts of the UTC days from `first` until before `until`, and of a gap that an outage left before.
 
     Each chunk is stored as soon as it is there, in one transaction, so that a reading that dies is continued by running
     it again. A chunk that takes the service too long is halved, down to a day. Raises ServiceError.
     """
     calls = rows = events = 0
+    with open_warehouse() as con:
+        first = _from_the_last_day_read(con, first)
     todo = list(_chunks(first, until))[::-1]
     while todo:
         start, end = todo.pop()
@@ -78,6 +80,11 @@ def read_insights(
         events += sum(count[4] for count in counts)
         log.info("Insights %s to %s: %d rows, %d calls so far", start, end, len(counts), calls)
     return InsightsRead(first, until, calls, rows, events)
+
+
+def _from_the_last_day_read(con: duckdb.DuckDBPyConnection, first: date) -> date:
+    (last,) = con.execute("SELECT max(day) FROM raw.insights_days").fetchone() or (None,)
+    return first if last is None else min(first, last + _ONE_DAY)
 
 
 def _chunks(first: date, until: date) -> Iterator[tuple[date, date]]:

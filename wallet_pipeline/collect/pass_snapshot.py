@@ -60,11 +60,15 @@ def take_snapshot(
     with work_file(staging_dir, "reading") as staged:
         with open_staging(staged) as loader:
             reading, attempts, distinct = read_until_it_stands_still(client, loader, page_size, concurrency, clock)
-        with open_warehouse() as con, attached(con, staged, "staging"):
-            snapshot = _judge(con, reading, attempts, distinct, min_share, clock())
-            take_over(con, snapshot)
-        if snapshot.verdict == "held":
-            _keep_held(staged, staging_dir, snapshot.snapshot_id)
+        with open_warehouse() as con:
+            with attached(con, staged, "staging"):
+                snapshot = _judge(con, reading, attempts, distinct, min_share, clock())
+                if snapshot.verdict == "accepted":
+                    take_over(con, snapshot)
+            if snapshot.verdict == "held":
+                # The file first: an id that is booked can be approved.
+                _keep_held(staged, staging_dir, snapshot.snapshot_id)
+                take_over(con, snapshot)
         return snapshot
 
 

@@ -6,12 +6,11 @@ import dagster as dg
 
 from wallet_pipeline.collect.insights import EventProperties, read_insights
 from wallet_pipeline.collect.pass_snapshot import Snapshot, approve_snapshot, take_snapshot
-from wallet_pipeline.defs.resources import Pipeline, explained, now
+from wallet_pipeline.defs.resources import Pipeline, explained, now, settings_of_definitions
 from wallet_pipeline.defs.tables import definition_metadata, description, row_count
-from wallet_pipeline.settings import load_settings
 
 DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=26))
-insights_days = dg.DailyPartitionsDefinition(start_date=str(load_settings().insights_first_day), end_offset=1)
+insights_days = dg.DailyPartitionsDefinition(start_date=str(settings_of_definitions().insights_first_day), end_offset=1)
 
 wallet_events = dg.AssetSpec(
     "wallet_events",

@@ -32,8 +32,11 @@ def wallet_registers(pipeline: Pipeline) -> dg.MaterializeResult:
             " count(*) FILTER (installed AND wallet = 'google'), count(*) FILTER (changed_at_inferred)"
             " FROM wallet.registers"
         ).fetchone() or (0, 0, 0, 0)
+        ignored = breakdown(
+            con, "SELECT reason, count(*) AS events FROM wallet.ignored_events GROUP BY ALL ORDER BY ALL"
+        )
     names = ("dagster/row_count", "installed_apple", "installed_google", "inferred_uninstalls")
-    return dg.MaterializeResult(metadata=dict(zip(names, counts, strict=True)))
+    return dg.MaterializeResult(metadata=dict(zip(names, counts, strict=True)) | {"ignored_events": ignored})
 
 
 @dg.multi_asset(

@@ -10,7 +10,7 @@ import duckdb
 from wallet_pipeline.clients.wallet_crew import WalletCrew
 from wallet_pipeline.derive.statuses import StatusRules
 from wallet_pipeline.errors import ExplainedError
-from wallet_pipeline.settings import Settings, load_settings
+from wallet_pipeline.settings import InvalidSettingError, Settings, load_settings
 from wallet_pipeline.warehouse.connection import connect
 
 
@@ -35,6 +35,17 @@ class Pipeline(dg.ConfigurableResource[None]):
         """Return the settings of the status rules."""
         settings = self.settings()
         return StatusRules(timedelta(seconds=settings.staleness), settings.identifier_order)
+
+
+def settings_of_definitions() -> Settings:
+    """Return the settings for what must be known before any run.
+
+    When one is wrong these are the defaults: the project loads all the same, and each asset says what is wrong.
+    """
+    try:
+        return load_settings()
+    except InvalidSettingError:
+        return Settings.model_construct()
 
 
 def now() -> datetime:

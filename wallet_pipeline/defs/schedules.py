@@ -3,9 +3,9 @@
 import dagster as dg
 
 from wallet_pipeline.defs.collect import insights_daily, insights_days
-from wallet_pipeline.settings import load_settings
+from wallet_pipeline.defs.resources import settings_of_definitions
 
-_TIME_ZONE = load_settings().schedule_time_zone
+_TIME_ZONE = settings_of_definitions().schedule_time_zone
 _DAYS_READ_AGAIN = 3
 
 daily = dg.define_asset_job(

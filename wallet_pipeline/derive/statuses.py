@@ -29,6 +29,7 @@ def derive_registers(con: duckdb.DuckDBPyConnection, rules: StatusRules) -> None
     con.execute("SET VARIABLE staleness = ?", [rules.staleness])
     with transaction(con):
         _build_temporary(con, "evidence_events", "wallet_evidence")
+        _rebuild(con, "ignored_events")
         con.execute("DELETE FROM wallet.registers")
         con.execute(f"INSERT INTO wallet.registers BY NAME {query('wallet_registers')}")
     _drop_temporary(con, "wallet_evidence", "evidence_events")

@@ -16,6 +16,7 @@ PUBLISHED = {
     "customer_status_changes": "wallet.customer_status_changes",
     "pass_customers": "wallet.pass_customers",
     "unmatched_passes": "wallet.unmatched_passes",
+    "ignored_events": "wallet.ignored_events",
     "identity_conflicts": "wallet.identity_conflicts",
     "snapshots": "raw.snapshots",
     "insights_daily": "raw.insights_daily",

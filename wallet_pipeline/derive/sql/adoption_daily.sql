@@ -1,6 +1,6 @@
 -- Installs and uninstalls. Grain and key: UTC day, pass type, wallet. Days without events are rows of zeros.
 -- installed_passes: the registers say how many are installed now; walking back, each later day's installs are taken off
--- and its uninstalls put back, a pass counted once a day. Read by analysts.
+-- and its uninstalls put back, a pass counted once a day; null before a day that was not read. Read by analysts.
 WITH moves AS (
     SELECT
         day, pass_type, wallet,
@@ -39,7 +39,10 @@ SELECT
     (f.installs - f.uninstalls)::BIGINT AS net,
     avg(f.installs) OVER week AS installs_7d_mean,
     avg(f.uninstalls) OVER week AS uninstalls_7d_mean,
-    greatest(0, coalesce(n.passes, 0) - coalesce(sum(f.net_passes) OVER later, 0))::BIGINT AS installed_passes
+    CASE
+        WHEN max(f.day) OVER () - f.day = count(*) OVER later
+            THEN greatest(0, coalesce(n.passes, 0) - coalesce(sum(f.net_passes) OVER later, 0))
+    END::BIGINT AS installed_passes
 FROM filled f
 LEFT JOIN installed_now n USING (pass_type, wallet)
 WINDOW

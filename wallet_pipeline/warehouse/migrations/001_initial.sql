@@ -9,7 +9,7 @@ CREATE TABLE raw.snapshots (
     passes BIGINT, highest_total BIGINT, pages BIGINT, attempts BIGINT, clock VARCHAR, undated BIGINT, other_wallets BIGINT
 );
 COMMENT ON TABLE raw.snapshots IS 'One row per reading of the whole pass list. Key: snapshot_id. Times in UTC.';
-COMMENT ON COLUMN raw.snapshots.snapshot_id IS 'Start time and a random suffix; sorts by start.';
+COMMENT ON COLUMN raw.snapshots.snapshot_id IS 'Start time and our own clock''s microseconds; sorts by start.';
 COMMENT ON COLUMN raw.snapshots.started_at IS 'Moment the snapshot speaks for: its start, UTC.';
 COMMENT ON COLUMN raw.snapshots.finished_at IS 'When its last page had been read, UTC.';
 COMMENT ON COLUMN raw.snapshots.complete IS 'True when the distinct ids reach the highest total that any page gave.';
@@ -91,6 +91,19 @@ COMMENT ON COLUMN wallet.registers.installed_at IS 'Since when, UTC; null when n
 COMMENT ON COLUMN wallet.registers.changed_at IS 'Time of the last install or uninstall, UTC; null when never installed.';
 COMMENT ON COLUMN wallet.registers.last_event IS 'installed or uninstalled: the last transition; null when never installed.';
 COMMENT ON COLUMN wallet.registers.changed_at_inferred IS 'True when changed_at is the start of the first snapshot without the installation, not an exact time.';
+
+CREATE TABLE wallet.ignored_events (
+    pass_id VARCHAR, wallet VARCHAR, kind VARCHAR, event_id VARCHAR, occurred_at TIMESTAMP, received_at TIMESTAMP,
+    reason VARCHAR
+);
+COMMENT ON TABLE wallet.ignored_events IS 'Events that are kept but are no evidence, with the reason. Key: pass_id, wallet, kind, event_id.';
+COMMENT ON COLUMN wallet.ignored_events.pass_id IS 'Id of the pass.';
+COMMENT ON COLUMN wallet.ignored_events.wallet IS 'Wallet as named by the event.';
+COMMENT ON COLUMN wallet.ignored_events.kind IS 'installed or uninstalled.';
+COMMENT ON COLUMN wallet.ignored_events.event_id IS 'Id of the event.';
+COMMENT ON COLUMN wallet.ignored_events.occurred_at IS 'When it says that it happened, UTC.';
+COMMENT ON COLUMN wallet.ignored_events.received_at IS 'When it first arrived, UTC.';
+COMMENT ON COLUMN wallet.ignored_events.reason IS 'unknown wallet, quarantined (dated more than 5 minutes after its receipt), or still registered on another device.';
 
 CREATE TABLE wallet.pass_customers (
     pass_id VARCHAR, pass_type VARCHAR, created_at TIMESTAMP, resolution VARCHAR, customer_key VARCHAR,
@@ -285,4 +298,4 @@ COMMENT ON COLUMN adoption.adoption_daily.uninstalls IS 'Uninstall events of the
 COMMENT ON COLUMN adoption.adoption_daily.net IS 'installs - uninstalls.';
 COMMENT ON COLUMN adoption.adoption_daily.installs_7d_mean IS 'Mean of installs over the day and the six before it, as far as they were read.';
 COMMENT ON COLUMN adoption.adoption_daily.uninstalls_7d_mean IS 'Mean of uninstalls over the day and the six before it, as far as they were read.';
-COMMENT ON COLUMN adoption.adoption_daily.installed_passes IS 'Passes installed at the end of the day: the count of wallet_registers now, less the passes that changed since.';
+COMMENT ON COLUMN adoption.adoption_daily.installed_passes IS 'Passes installed at the end of the day: the count of wallet_registers now, less the passes that changed since; null before a day that was not read.';
