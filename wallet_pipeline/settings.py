@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     max_unmatched_share: float = Field(
         0.1, ge=0, le=1, description="A larger share of passes without a customer is reported as a failed check."
     )
-    data_dir: Path = Field(Path("data"), description="Folder of warehouse.duckdb, wallet_bi.duckdb and inbox.sqlite.")
+    data_dir: Path = Field(Path("data"), description="Folder of warehouse.duckdb and wallet_bi.duckdb.")
     warehouse_wait: float = Field(600, ge=0, description="Seconds to wait while another process has the warehouse.")
     schedule_time_zone: str = Field("UTC", description="Time zone of the daily schedule, such as Europe/Paris.")
 
@@ -141,7 +141,7 @@ class Settings(BaseSettings):
         """Return tenant id and API key; raises MissingSettingError."""
         if not self.wallet_crew_tenant_id:
             raise MissingSettingError(
-                "WALLET_CREW_TENANT_ID", "It is the path segment after /app/ in The Wallet Crew's back office."
+                "WALLET_CREW_TENANT_ID", "The Wallet Crew tells it with the account: it is the path segment after /api/ in the addresses of its API."
             )
         if not self.wallet_crew_api_key.get_secret_value():
             raise MissingSettingError(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -237,3 +238,13 @@ def test_threads_may_share_a_client(tenant: Tenant, path: str) -> None:
         for thread in threads:
             thread.join()
     assert statuses == [200] * 8
+
+
+def test_netrc_does_not_replace_the_token(tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials that the user keeps for other programs are not sent instead of the token."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    headers = {"Authorization": f"Bearer {tenant.facts['access_token']}"}
+    with HttpClient("HubSpot", tenant.facts["hubspot_url"], headers, LIMITS) as http:
+        assert http.call("GET", "/crm/properties/2026-09/contacts").status == 200

@@ -249,3 +249,10 @@ def test_missing_scope_changes_nothing(world: Tenant, data: Data) -> None:
     with pytest.raises(ScopeError, match=r"Insights\.Read"):
         read(data, world, LONG_AGO, tomorrow(), key=world.facts["keys"]["passes_only"])
     assert stored(data) == before
+
+
+def test_gap_that_an_outage_left_is_read_too(world: Tenant, data: Data) -> None:
+    """A reading of the last days begins where the last one ended, however long that was ago."""
+    read(data, world, tomorrow() - 30 * DAY, tomorrow() - 20 * DAY)
+    read(data, world, tomorrow() - 3 * DAY, tomorrow())
+    assert data.rows("SELECT count(*), max(day) - min(day) + 1 FROM raw.insights_days") == [(30, 30)]

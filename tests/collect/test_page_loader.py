@@ -151,7 +151,7 @@ def test_other_wallets_are_counted(staged: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "date", ['"2026-02-30T00:00:00Z"', '"soon"', '"infinity"', "12", "true", '{"at": "2026-01-01"}', "[]"]
+    "date", ['"2026-02-30T00:00:00Z"', '"epoch"', '"soon"', '"infinity"', "12", "true", '{"at": "2026-01-01"}', "[]"]
 )
 def test_installation_date_that_is_none_is_refused(staged: Path, date: str) -> None:
     """A date that cannot be read stops the load and names pass and wallet; it is never read as not installed."""

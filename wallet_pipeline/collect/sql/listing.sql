@@ -13,8 +13,9 @@ WITH written AS (
 dated AS (
     SELECT
         *,
-        TRY_CAST(apple AS TIMESTAMPTZ)::TIMESTAMP AS apple_date,
-        TRY_CAST(google AS TIMESTAMPTZ)::TIMESTAMP AS google_date
+        -- The cast knows words too, such as infinity: a date begins with digits.
+        CASE WHEN regexp_matches(apple, '^\d{4}-') THEN TRY_CAST(apple AS TIMESTAMPTZ)::TIMESTAMP END AS apple_at,
+        CASE WHEN regexp_matches(google, '^\d{4}-') THEN TRY_CAST(google AS TIMESTAMPTZ)::TIMESTAMP END AS google_at
     FROM written
 )
 SELECT
@@ -31,8 +32,8 @@ SELECT
             '{}'
         )
     END AS identifiers,
-    CASE WHEN isfinite(apple_date) THEN apple_date END AS apple_at,
-    CASE WHEN isfinite(google_date) THEN google_date END AS google_at,
+    apple_at,
+    google_at,
     CASE WHEN apple IS NOT NULL AND apple_at IS NULL THEN ['apple'] ELSE [] END
         || CASE WHEN google IS NOT NULL AND google_at IS NULL THEN ['google'] ELSE [] END AS unreadable,
     other_wallets
