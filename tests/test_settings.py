@@ -156,8 +156,8 @@ def test_missing_tenant_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingSettingError) as raised:
         Settings().wallet_crew_credentials()
     assert str(raised.value) == (
-        "The setting WALLET_CREW_TENANT_ID is missing. The Wallet Crew tells it with the account: it is the path segment"
-        " after /api/ in the addresses of its API. Put it into .env or the environment and run again."
+        "The setting WALLET_CREW_TENANT_ID is missing. The Wallet Crew tells it with the account: it is the path"
+        " segment after /api/ in the addresses of its API. Put it into .env or the environment and run again."
     )
 
 

@@ -141,7 +141,9 @@ class Settings(BaseSettings):
         """Return tenant id and API key; raises MissingSettingError."""
         if not self.wallet_crew_tenant_id:
             raise MissingSettingError(
-                "WALLET_CREW_TENANT_ID", "The Wallet Crew tells it with the account: it is the path segment after /api/ in the addresses of its API."
+                "WALLET_CREW_TENANT_ID",
+                "The Wallet Crew tells it with the account: it is the path segment after /api/ in the addresses of its"
+                " API.",
             )
         if not self.wallet_crew_api_key.get_secret_value():
             raise MissingSettingError(

@@ -91,6 +91,28 @@ def test_a_429_with_retry_after_waits_that_long(account: Account, client: HubSpo
     assert 1 <= time.monotonic() - began < 4
 
 
+@pytest.mark.parametrize("status", [423, 429, 477])
+def test_a_wait_beyond_the_calls_limit_is_told_and_not_kept(account: Account, client: HubSpot, status: int) -> None:
+    """A Retry-After of a day ends the call at once and says how long HubSpot asks to wait."""
+    account.spoil("groups", "status", status=status, headers={"Retry-After": "86400"})
+    with pytest.raises(QuotaError, match=r"86400 s.*run again then"):
+        client.read_groups()
+
+
+@pytest.mark.parametrize("text", ["inf", "nan", "1e400"])
+def test_a_wait_without_end_is_no_wait(text: str) -> None:
+    """A Retry-After that is no finite number is passed over: the window is waited for, as without one."""
+    pause = HubSpotPacer().heed(Answer(429, {"Retry-After": text}, b"{}"))
+    assert pause is not None
+    assert pause <= 11
+
+
+def test_a_move_without_a_number_of_seconds_says_so() -> None:
+    """477 without a usable Retry-After asks to come back later."""
+    with pytest.raises(QuotaError, match="come back later"):
+        HubSpotPacer().heed(Answer(477, {"Retry-After": "inf"}, b""))
+
+
 def test_a_locked_record_is_left_alone_for_two_seconds(account: Account, client: HubSpot) -> None:
     """423 is sent again after the two seconds that a lock lasts."""
     account.spoil("groups", "status", status=423)

@@ -71,6 +71,32 @@ def test_mass_change_stops_before_the_first_write(project: Project, monkeypatch:
     assert project.writes(began) == 0
 
 
+def test_contacts_alone_do_not_write_a_stopped_plan(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever materialises crm_contacts after a stop is told how to approve the plan, and nothing is written."""
+    _plan_a_mass_change(project, monkeypatch)
+    began = now()
+    result = project.run(assets=["crm_contacts"])
+    assert "--approve-plan" in project.failure(result, "crm_contacts")
+    assert project.writes(began) == 0
+
+
+def test_repeat_after_a_failed_attempt_is_verified(project: Project) -> None:
+    """The check looks at the last attempt: what failed before, in an equal plan, is no reason to stay red."""
+    project.run()
+    with project.data.open() as con:
+        con.execute("UPDATE crm.deliveries SET outcome = 'unknown'")
+    nothing_left = project.run()
+    assert project.check(nothing_left, "written_is_verified").passed
+    with project.data.open() as con:
+        con.execute(
+            "INSERT INTO crm.deliveries (plan_id, customer_key, intended_at, outcome)"
+            " SELECT max_by(plan_id, planned_at), unnest(['a', 'a']), unnest([now(), now() + INTERVAL 1 MINUTE])"
+            " AT TIME ZONE 'UTC', unnest(['unknown', 'verified']) FROM crm.plans"
+        )
+    repeated = project.run(assets=["crm_contacts"])
+    assert project.check(repeated, "written_is_verified").passed
+
+
 def test_approved_plan_is_written(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plan's hash admits that plan."""
     plan_hash = project.metadata(_plan_a_mass_change(project, monkeypatch), "crm_plan")["plan_hash"]

@@ -52,6 +52,8 @@ RULES = PlanRules(
     tolerance=timedelta(seconds=60),
     settle_window=timedelta(seconds=60),
     settle_cap=timedelta(seconds=600),
+    max_none_share=1,
+    max_none_customers=0,
 )
 LIMITS = TimeLimits(connect=2, silence=5, answer=5, call=20)
 
@@ -211,13 +213,18 @@ class Pipeline:
         """Let no pass resolve to a customer any more."""
         self.sql("DELETE FROM wallet.customer_wallet_status WHERE customer_key = ?", [key])
 
-    def plan(self) -> PlanResult:
+    @property
+    def staging(self) -> Path:
+        """The folder of work files and locks."""
+        return self.folder / "staging"
+
+    def plan(self, approved: str = "") -> PlanResult:
         """Make a plan."""
-        return make_plan(self.open_warehouse, self.destination, self.folder / "staging", self.rules, self.now)
+        return make_plan(self.open_warehouse, self.destination, self.staging, self.rules, self.now, approved)
 
     def deliver(self) -> DeliveryResult:
         """Send the plan."""
-        return deliver(self.open_warehouse, self.destination, self.rules, lambda: self.now)
+        return deliver(self.open_warehouse, self.destination, self.staging, self.rules, lambda: self.now)
 
     def run(self) -> DeliveryResult:
         """Plan and send; time goes on by a minute."""

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from tests.sync.conftest import APPLE, GOOGLE, NONE, NOW, RULES, YESTERDAY, Account, Pipeline
-from wallet_pipeline.sync.plan import mass_change, seconds_until_settled
+from wallet_pipeline.sync.mass_change import StoppedPlanError
+from wallet_pipeline.sync.plan import seconds_until_settled
 
 KEY = "customerId=C-1"
 BOTH = APPLE | {"wallet_status": "both", "google_wallet_installed_at": YESTERDAY}
@@ -126,6 +127,15 @@ def test_a_departed_customer_is_sent_once_as_none(account: Account, pipeline: Pi
     pipeline.remove_customer(KEY)
     pipeline.run()
     assert list(account.wallet(record_id).values()) == ["none", None, None, "2026-11-23T12:00:00.000Z", "installed"]
+
+
+def test_a_departed_customers_id_is_not_written_again(account: Account, pipeline: Pipeline, record_id: str) -> None:
+    """A record from which somebody took the customer id is told `none`, and keeps no customer id."""
+    account.edit(record_id, customer_id="")
+    pipeline.remove_customer(KEY)
+    result = pipeline.run()
+    held = account.contacts()[record_id]
+    assert (result.verified, held["wallet_status"], held.get("customer_id") or None) == (1, "none", None)
 
 
 def test_a_departed_customer_is_not_planned_again(account: Account, pipeline: Pipeline, record_id: str) -> None:
@@ -388,9 +398,67 @@ def test_a_mass_change_stops_beyond_both_limits(
     turning: Pipeline, share: float, customers: int, *, stops: bool
 ) -> None:
     """A run stops when more than the share and more than the number of customers turn to none."""
-    with turning.open_warehouse() as con:
-        change = mass_change(con, share, customers)
-    assert (change.turning, change.of, change.stops) == (2, 4, stops)
+    turning.use(max_none_share=share, max_none_customers=customers)
+    change = turning.plan().mass_change
+    assert (change.turning, change.of, change.admitted) == (2, 4, not stops)
+
+
+@pytest.fixture
+def stopped(turning: Pipeline) -> Pipeline:
+    """Plan a mass change beyond both limits."""
+    turning.use(max_none_share=0, max_none_customers=0)
+    turning.plan()
+    return turning
+
+
+def test_a_stopped_plan_is_not_sent(account: Account, stopped: Pipeline) -> None:
+    """Whoever sends a plan that is not admitted is told why and how to approve it, and nothing is written."""
+    before = len(account.writes())
+    with pytest.raises(StoppedPlanError, match=r"2 of 4 customers.*--approve-plan"):
+        stopped.deliver()
+    assert len(account.writes()) == before
+
+
+def test_a_stopped_plan_that_replaces_an_admitted_one_is_not_sent(turning: Pipeline) -> None:
+    """The verdict goes with the plan, not with the run that made one."""
+    turning.use(max_none_share=0, max_none_customers=0)
+    turning.plan(approved=turning.plan().plan_hash)
+    turning.plan()
+    with pytest.raises(StoppedPlanError):
+        turning.deliver()
+
+
+def test_an_approved_plan_is_sent(stopped: Pipeline) -> None:
+    """The hash of the plan admits it."""
+    plan_hash = stopped.plan().plan_hash
+    assert stopped.plan(approved=plan_hash).mass_change.admitted
+    assert stopped.deliver().verified == 2
+
+
+def test_an_approval_of_another_plan_says_so(stopped: Pipeline) -> None:
+    """A hash that is not the plan's does not admit it."""
+    change = stopped.plan(approved="another").mass_change
+    assert not change.admitted
+    assert "another plan" in change.sentence
+
+
+def test_an_approval_outlives_rows_that_are_not_sent(stopped: Pipeline) -> None:
+    """A customer who is held, such as one that settles, does not change what was approved."""
+    plan_hash = stopped.plan().plan_hash
+    stopped.customer("customerId=C-3", changed_at(stopped.now), since=stopped.now)
+    stopped.customer("accountId=A-1", APPLE)
+    plan = stopped.plan(approved=plan_hash)
+    assert (plan.by_action["hold"], plan.mass_change.admitted) == (2, True)
+
+
+@pytest.mark.usefixtures("record_id")
+def test_each_plan_has_an_id_of_its_own(pipeline: Pipeline) -> None:
+    """Plans that mean the same are two plans, and their deliveries are told apart."""
+    pipeline.customer(KEY, GOOGLE)
+    ids = [pipeline.plan().plan_id, pipeline.plan().plan_id]
+    pipeline.deliver()
+    told = pipeline.sql("SELECT max_by(plan_id, intended_at) FROM crm.deliveries")
+    assert (ids[0] != ids[1], told) == (True, [(ids[1],)])
 
 
 @pytest.mark.parametrize(("age", "left"), [(0, 60), (45, 15), (60, 0), (3600, 0), (-200, 60)])

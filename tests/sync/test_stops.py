@@ -105,3 +105,19 @@ def test_a_used_up_day_is_not_asked_by_every_slice(account: Account, pipeline: P
     account.spoil("batch/read", "status", times=100, status=429, body={"policyName": "DAILY", "message": "x"})
     pipeline.deliver()
     assert account.requests()["read"] <= 8
+
+
+def test_what_was_never_sent_is_left_and_not_booked(account: Account, pipeline: Pipeline) -> None:
+    """Of three slices the day's quota lets none be read: all customers are left, and none is of unknown fate."""
+    pipeline.customers({f"customerId=C-{number}": f"c{number}@x.test" for number in range(250)}, APPLE)
+    pipeline.plan()
+    account.spoil("batch/read", "status", times=100, status=429, body={"policyName": "DAILY", "message": "x"})
+    result = pipeline.deliver()
+    booked = pipeline.sql("SELECT (SELECT count(*) FROM crm.deliveries), (SELECT count(*) FROM crm.rejections)")
+    assert (result.left, result.unknown, booked) == (250, 0, [(0, 0)])
+
+
+def test_a_crm_that_asks_for_a_long_wait_parks_the_run(account: Account, planned: Pipeline) -> None:
+    """A day of Retry-After is not slept through: the run ends and says when to come back."""
+    account.spoil("batch/upsert", "status", status=429, headers={"Retry-After": "86400"})
+    assert "86400 s" in str(planned.deliver().stopped)

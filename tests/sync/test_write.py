@@ -1,6 +1,8 @@
 """Writing: only what differs, nothing believed, nothing doubled, nothing older over anything newer."""
 
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -12,6 +14,7 @@ from wallet_pipeline.sync.destination import Key, Record
 from wallet_pipeline.sync.hubspot import HubSpotDestination
 from wallet_pipeline.sync.plan import make_plan
 from wallet_pipeline.sync.write import deliver
+from wallet_pipeline.warehouse.staging import one_at_a_time
 
 KEY = "customerId=C-1"
 
@@ -327,10 +330,24 @@ def test_a_run_that_died_after_booking_leaves_nothing_undone(
     pipeline.customer(KEY, GOOGLE)
     pipeline.plan()
     pipeline.sql(
-        "INSERT INTO crm.deliveries BY NAME SELECT 'd' AS delivery_id, plan_hash, customer_key, record_id, action,"
+        "INSERT INTO crm.deliveries BY NAME SELECT 'd' AS delivery_id, plan_id, customer_key, record_id, action,"
         " wallet_status, wallet_last_event, planned_at AS intended_at, 'intended' AS outcome FROM crm.plan"
     )
     pipeline.run()
+    assert account.wallet(record_id)["wallet_status"] == "google"
+
+
+def test_one_run_sends_at_a_time(account: Account, pipeline: Pipeline, record_id: str) -> None:
+    """A delivery waits for the one that is under way, and then sends what is left to do."""
+    pipeline.customer(KEY, GOOGLE)
+    pipeline.plan()
+    before = len(account.writes())
+    with ThreadPoolExecutor(1) as other:
+        with one_at_a_time(pipeline.staging, "sender"):
+            delivery = other.submit(pipeline.deliver)
+            time.sleep(0.5)
+            assert (delivery.done(), len(account.writes()) - before) == (False, 0)
+        assert delivery.result(timeout=20).verified == 1
     assert account.wallet(record_id)["wallet_status"] == "google"
 
 
@@ -362,8 +379,8 @@ def test_the_warehouse_is_closed_while_the_crm_is_asked(account: Account, pipeli
 
     destination = Watching(account.client(), "customer_id")
     pipeline.customer(KEY, APPLE, email="ann@x.test")
-    make_plan(counted, destination, pipeline.folder / "staging", pipeline.rules, NOW)
-    deliver(counted, destination, pipeline.rules, lambda: NOW)
+    make_plan(counted, destination, pipeline.staging, pipeline.rules, NOW)
+    deliver(counted, destination, pipeline.staging, pipeline.rules, lambda: NOW)
     assert seen == {0}
 
 

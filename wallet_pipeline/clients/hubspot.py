@@ -64,12 +64,11 @@ class RefusedError(ServiceError):
 
 @dataclass(frozen=True)
 class Contact:
-    """A contact as an answer shows it. `new` and `trace_id` are filled by some writes only."""
+    """A contact as an answer shows it. `trace_id` is filled by some writes only."""
 
     id: str
     properties: Mapping[str, str | None]
     trace_id: str | None = None
-    new: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,8 @@ class HubSpot:
         self, base_url: str, version: str, access_token: SecretStr, limits: TimeLimits | None = None, attempts: int = 6
     ) -> None:
         headers = {"Authorization": f"Bearer {access_token.get_secret_value()}", "Accept": "application/json"}
-        self._pacer = HubSpotPacer()
+        limits = limits or TimeLimits()
+        self._pacer = HubSpotPacer(longest_wait=limits.call)
         self._http = HttpClient(_SERVICE, base_url, headers, limits, attempts, self._pacer)
         self._contacts = f"/crm/objects/{quote(version, safe='')}/contacts"
         self._properties = f"/crm/properties/{quote(version, safe='')}/contacts"
@@ -174,8 +174,7 @@ class HubSpot:
 def _contact(result: Any) -> Contact:
     if not isinstance(result, dict) or not isinstance(result.get("id"), str):
         raise UnexpectedAnswerError(f"{_SERVICE} answered with a contact that has no id.")
-    trace_id, new = result.get("objectWriteTraceId"), result.get("new")
-    return Contact(result["id"], result.get("properties") or {}, trace_id, new)
+    return Contact(result["id"], result.get("properties") or {}, result.get("objectWriteTraceId"))
 
 
 def _by_name(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

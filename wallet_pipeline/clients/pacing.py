@@ -1,6 +1,7 @@
 """Pacing by HubSpot's rate-limit headers: spread over the window, with a share left to the account's other apps."""
 
 import json
+import math
 import random
 import threading
 import time
@@ -12,13 +13,15 @@ from wallet_pipeline.clients.http import Answer, QuotaError, retry_after
 _ASSUMED_MAX, _ASSUMED_WINDOW = 100, 10.0
 _LOCKED, _TOO_MANY, _MOVING = 423, 429, 477
 _LOCK_LASTS = 2.0
+_LONGEST_WAIT = 600.0
 
 
 class HubSpotPacer:
     """Lets no more than the limit less the reserve out in any window. Thread-safe; one per access token."""
 
-    def __init__(self, reserve: float = 0.1) -> None:
+    def __init__(self, reserve: float = 0.1, longest_wait: float = _LONGEST_WAIT) -> None:
         self._reserve = reserve
+        self._longest_wait = longest_wait
         self._lock = threading.Lock()
         self._sent: deque[float] = deque()
         self._max, self._window = _ASSUMED_MAX, _ASSUMED_WINDOW
@@ -41,11 +44,11 @@ class HubSpotPacer:
         with self._lock:
             self._learn(answer)
         if answer.status == _LOCKED:
-            return max(_LOCK_LASTS, retry_after(answer) or 0.0)
+            return max(_LOCK_LASTS, self._asked(answer) or 0.0)
         if answer.status == _MOVING:
             raise QuotaError(
-                "HubSpot is moving this account to another data centre (477) and asks to come back in"
-                f" {retry_after(answer) or 0:.0f} s. What is not yet sent stays planned: run again then."
+                "HubSpot is moving this account to another data centre (477) and asks to come back"
+                f" {_in_seconds(answer)}. What is not yet sent stays planned: run again then."
             )
         if answer.status == _TOO_MANY:
             return self._close(answer)
@@ -87,17 +90,36 @@ class HubSpotPacer:
             self._foreign_until = time.monotonic() + self._window
 
     def _close(self, answer: Answer) -> float:
-        """Hold all requests back until the window is over. Raises QuotaError when the day's quota is used up."""
+        """Hold all requests back until the window is over. Raises QuotaError when that is too long."""
         if _policy(answer) == "DAILY":
             raise QuotaError(
                 "HubSpot's requests of this day are used up (429, DAILY), by all apps of the account together. What is"
                 " not yet sent stays planned: run again after midnight in the account's time zone."
             )
-        asked = retry_after(answer)
+        asked = self._asked(answer)
         pause = self._window * (1 + random.random() / 10) if asked is None else asked  # noqa: S311  jitter
         with self._lock:
             self._closed_until = max(self._closed_until, time.monotonic() + pause)
         return pause
+
+    def _asked(self, answer: Answer) -> float | None:
+        """Return the seconds that the answer asks to wait, if it does. Raises QuotaError for too many."""
+        asked = _finite(retry_after(answer))
+        if asked is not None and asked > self._longest_wait:
+            raise QuotaError(
+                f"HubSpot asks to wait {asked:.0f} s ({answer.status}), longer than a request may take. What is not yet"
+                " sent stays planned: run again then."
+            )
+        return asked
+
+
+def _finite(seconds: float | None) -> float | None:
+    return seconds if seconds is not None and math.isfinite(seconds) else None
+
+
+def _in_seconds(answer: Answer) -> str:
+    asked = _finite(retry_after(answer))
+    return "later" if asked is None else f"in {asked:.0f} s"
 
 
 def _number(answer: Answer, header: str) -> int | None:

@@ -73,8 +73,9 @@ deliveries_verified = _check(
     "crm_contacts",
     "written_is_verified",
     "Everything that the last run wrote to the CRM was found there when it was read back.",
-    "SELECT count(*) FROM crm.deliveries WHERE outcome <> 'verified'"
-    " AND plan_hash = (SELECT plan_hash FROM crm.deliveries ORDER BY intended_at DESC LIMIT 1)",
+    "SELECT count(*) FROM (SELECT max_by(outcome, intended_at) AS outcome FROM crm.deliveries"
+    " WHERE plan_id = (SELECT max_by(plan_id, planned_at) FROM crm.plans) GROUP BY customer_key)"
+    " WHERE outcome <> 'verified'",
     "crm_rejections lists each with its reason and the next step.",
 )
 

@@ -8,7 +8,7 @@ from wallet_pipeline.defs.collect import DAILY
 from wallet_pipeline.defs.resources import Pipeline, explained, now
 from wallet_pipeline.defs.tables import breakdown, definition_metadata, description
 from wallet_pipeline.sync.hubspot import connect
-from wallet_pipeline.sync.plan import PlanRules, make_plan, mass_change, seconds_until_settled
+from wallet_pipeline.sync.plan import PlanRules, make_plan, seconds_until_settled
 from wallet_pipeline.sync.write import deliver
 
 _TURNING_TO_NONE = """
@@ -49,23 +49,17 @@ def crm_plan(context: dg.AssetExecutionContext, config: PlanConfig, pipeline: Pi
         rules = PlanRules.from_settings(settings)
         _wait_until_settled(pipeline, rules)
         with connect(settings) as destination:
-            plan = make_plan(pipeline.open_warehouse, destination, settings.staging_dir, rules, now())
+            plan = make_plan(
+                pipeline.open_warehouse, destination, settings.staging_dir, rules, now(), config.approve_plan
+            )
         with pipeline.open_warehouse() as con:
-            mass = mass_change(con, settings.max_none_share, settings.max_none_customers)
             actions = breakdown(
                 con, "SELECT action, reason, count(*) AS customers FROM crm.plan GROUP BY ALL ORDER BY ALL"
             )
             turning = breakdown(con, _TURNING_TO_NONE)
-    sentence = mass.sentence
-    stops = mass.stops and config.approve_plan != plan.plan_hash
-    if stops:
-        if config.approve_plan:
-            sentence += " The approval is for another plan: wallets or CRM have changed since."
-        sentence += (
-            " Nothing is written to the CRM. The run's metadata of crm_plan show whom it concerns; if that is right,"
-            f" approve just this plan: wallet-pipeline run --approve-plan {plan.plan_hash}"
-        )
-        context.log.error(sentence)
+    mass = plan.mass_change
+    if not mass.admitted:
+        context.log.error(mass.sentence)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": plan.rows,
@@ -80,8 +74,8 @@ def crm_plan(context: dg.AssetExecutionContext, config: PlanConfig, pipeline: Pi
         check_results=[
             dg.AssetCheckResult(
                 check_name="no_mass_change",
-                passed=not stops,
-                description=sentence,
+                passed=mass.admitted,
+                description=mass.sentence,
                 metadata={"turning_to_none": mass.turning, "with_a_wallet": mass.of, "share": mass.share},
             )
         ],
@@ -110,7 +104,8 @@ def crm_contacts(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Ma
     with explained():
         settings = pipeline.settings()
         with connect(settings) as destination:
-            result = deliver(pipeline.open_warehouse, destination, PlanRules.from_settings(settings), now)
+            rules = PlanRules.from_settings(settings)
+            result = deliver(pipeline.open_warehouse, destination, settings.staging_dir, rules, now)
         if result.written == 0:
             context.log.info("0 contacts written: the CRM already holds the truth of every customer that is due")
         if result.stopped:

@@ -21,6 +21,9 @@ ErrorClass = Literal["data", "identity", "config", "quota", "transient"]
 Value = str | datetime | None
 Fields = Mapping[str, Value]
 
+# In the order in which a record is looked for.
+KEYS: tuple[Key, ...] = ("record_id", "customer_id", "email")
+
 
 class DefinitionsError(ExplainedError):
     """The CRM's fields are not as the sync needs them; the message says which and what to do."""

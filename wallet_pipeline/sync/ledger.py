@@ -9,7 +9,7 @@ from typing import Any, Literal
 import duckdb
 
 from wallet_pipeline.sync.destination import FIELDS, ErrorClass, Fields, Value
-from wallet_pipeline.sync.plan import merge_rejections, query
+from wallet_pipeline.sync.queries import as_json, query
 from wallet_pipeline.warehouse.connection import naive, transaction
 
 Via = Literal["created", "customer_id", "email"]
@@ -27,6 +27,11 @@ class Intention:
     action: str
     reason: str
     truth: Fields
+
+    @property
+    def owed_id(self) -> str | None:
+        """The customer id that the record shall carry; a record whose customer departed is owed none."""
+        return None if self.reason == "departed" else self.customer_id
 
 
 @dataclass(frozen=True)
@@ -60,16 +65,16 @@ _NEXT_STEPS: dict[str | None, str] = {
 }
 
 
-def intend(con: duckdb.DuckDBPyConnection, plan_hash: str, after: int, until: int, now: datetime) -> list[Intention]:
+def intend(con: duckdb.DuckDBPyConnection, plan_id: str, after: int, until: int, now: datetime) -> list[Intention]:
     """Book the plan's rows at the positions after `after`, up to `until`, as intended and return those still true."""
-    positions = {"plan_hash": plan_hash, "after": after, "until": until}
+    positions = {"plan_id": plan_id, "after": after, "until": until}
     with transaction(con):
         con.execute(f"CREATE OR REPLACE TEMP TABLE intentions AS {query('intentions')}", positions)
         con.execute(
             f"""
             INSERT INTO crm.deliveries BY NAME
             SELECT
-                delivery_id, plan_hash, customer_key, record_id, action, reason, {", ".join(FIELDS)},
+                delivery_id, plan_id, customer_key, record_id, action, reason, {", ".join(FIELDS)},
                 ? AS intended_at, 'intended' AS outcome
             FROM intentions
             """,
@@ -101,6 +106,31 @@ def book(con: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome], since: dat
         con.execute("DROP TABLE temp.outcomes")
 
 
+def withdraw(con: duckdb.DuckDBPyConnection, delivery_ids: Sequence[str], since: datetime) -> None:
+    """Take back intentions that were booked at `since` or later and of which nothing was sent."""
+    if delivery_ids:
+        con.execute(
+            "DELETE FROM crm.deliveries WHERE intended_at >= ? AND delivery_id IN (SELECT unnest(?::VARCHAR[]))",
+            [naive(since), list(delivery_ids)],
+        )
+
+
+def merge_rejections(con: duckdb.DuckDBPyConnection, rejected: str, now: datetime) -> None:
+    """Add rows (customer_key, record_id, error_class, message, next_step) to crm.rejections; a known one counts on."""
+    con.execute(
+        f"""
+        MERGE INTO crm.rejections r USING ({rejected}) n ON r.customer_key = n.customer_key
+        WHEN MATCHED THEN UPDATE SET
+            record_id = n.record_id, error_class = n.error_class, message = n.message, next_step = n.next_step,
+            last_at = $now, attempts = r.attempts + 1
+        WHEN NOT MATCHED THEN INSERT
+            (customer_key, record_id, error_class, message, next_step, first_at, last_at, attempts)
+            VALUES (n.customer_key, n.record_id, n.error_class, n.message, n.next_step, $now, $now, 1)
+        """,
+        {"now": now},
+    )
+
+
 def owned_records(con: duckdb.DuckDBPyConnection, record_ids: Iterable[str]) -> set[str]:
     """Return which of these records are linked to a customer."""
     rows = con.execute(
@@ -121,11 +151,7 @@ def _aware(value: Value) -> Value:
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:
-    values = {
-        name: naive(value).isoformat() if isinstance(value, datetime) else value
-        for name, value in asdict(outcome).items()
-    }
-    return values | {"next_step": _NEXT_STEPS.get(outcome.error_class)}
+    return as_json(asdict(outcome)) | {"next_step": _NEXT_STEPS.get(outcome.error_class)}
 
 
 def _close_intentions(con: duckdb.DuckDBPyConnection, since: datetime) -> None:

@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from wallet_pipeline.sync.destination import TIME_FIELDS, Destination, Fields, Key, Record, Value
+from wallet_pipeline.sync.destination import KEYS, TIME_FIELDS, Destination, Fields, Record, Value
 from wallet_pipeline.sync.ledger import Intention
-
-_KEYS: tuple[Key, ...] = ("record_id", "customer_id", "email")
 
 
 def locate(destination: Destination, intentions: Sequence[Intention]) -> dict[str, Record]:
     """Return the record of each intention by delivery id: by record id, else by customer id, else by e-mail."""
     found: dict[str, Record] = {}
-    for key in _KEYS:
+    for key in KEYS:
         asked = {
             value: one.delivery_id
             for one in intentions
@@ -25,7 +23,7 @@ def locate(destination: Destination, intentions: Sequence[Intention]) -> dict[st
 
 def holds(record: Record, intention: Intention, tolerance: timedelta, precision: timedelta) -> bool:
     """Tell whether a record needs no write: times within the tolerance are equal while status and event are."""
-    if intention.customer_id is not None and record.customer_id is None:
+    if intention.owed_id is not None and record.customer_id is None:
         return False
     different = differences(record, intention.truth, precision)
     return all(
@@ -36,7 +34,7 @@ def holds(record: Record, intention: Intention, tolerance: timedelta, precision:
 
 def is_verified(record: Record, intention: Intention, precision: timedelta) -> bool:
     """Tell whether a written record holds the truth to the destination's precision, under the customer's id."""
-    is_theirs = intention.customer_id is None or record.customer_id == intention.customer_id
+    is_theirs = intention.owed_id is None or record.customer_id == intention.owed_id
     return is_theirs and not differences(record, intention.truth, precision)
 
 

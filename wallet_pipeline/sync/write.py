@@ -8,15 +8,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Literal
+
+import duckdb
 
 from wallet_pipeline.clients.http import AuthenticationError, NotFoundError, QuotaError, ScopeError, ServiceError
 from wallet_pipeline.sync.destination import Destination, ErrorClass, Receipt, Record, Write
-from wallet_pipeline.sync.ledger import Intention, Outcome, Via, book, intend, owned_records
+from wallet_pipeline.sync.ledger import Intention, Outcome, Via, book, intend, owned_records, withdraw
+from wallet_pipeline.sync.mass_change import StoppedPlanError
 from wallet_pipeline.sync.plan import PlanRules
 from wallet_pipeline.sync.read_back import differences, holds, is_verified, locate
 from wallet_pipeline.sync.setup_crm import require_definitions
 from wallet_pipeline.warehouse.connection import OpenWarehouse
+from wallet_pipeline.warehouse.staging import one_at_a_time
 
 log = logging.getLogger(__name__)
 
@@ -63,27 +68,50 @@ class _Slice:
     sent: dict[str, Kind] = field(default_factory=dict)
     error: ServiceError | None = None
 
+    def unsent(self) -> list[str]:
+        """Return the delivery ids of which nothing became."""
+        return [one.delivery_id for one in self.intentions if one.delivery_id not in self.outcomes]
 
-def deliver(open_warehouse: OpenWarehouse, destination: Destination, rules: PlanRules, clock: Clock) -> DeliveryResult:
-    """Send the plan in crm.plan and return what became of it.
+
+def deliver(
+    open_warehouse: OpenWarehouse, destination: Destination, work_dir: Path, rules: PlanRules, clock: Clock
+) -> DeliveryResult:
+    """Send the plan in crm.plan, if it is admitted, and return what became of it; only one run sends at a time.
 
     A plan that is replaced meanwhile is left. `stopped` says why a day's quota ended the run; what is left stays
-    planned. Raises DefinitionsError, and ServiceError (booked first) for any other end.
+    planned. Raises StoppedPlanError, DefinitionsError, and ServiceError (booked first) for any other end.
     """
+    with one_at_a_time(work_dir, "sender"):
+        return _deliver(open_warehouse, destination, rules, clock)
+
+
+def _deliver(open_warehouse: OpenWarehouse, destination: Destination, rules: PlanRules, clock: Clock) -> DeliveryResult:
     before = destination.requests
     with open_warehouse() as con:
-        row = con.execute("SELECT coalesce(max(plan_hash), ''), coalesce(max(position), 0) FROM crm.plan").fetchone()
-    plan_hash, last = row or ("", 0)
+        plan_id, last = _admitted_plan(con)
     if last:
         require_definitions(destination)
     sender = _Sender(open_warehouse, destination, rules, clock)
-    done, tally, error = _send_all(sender, plan_hash, last)
+    done, tally, error = _send_all(sender, plan_id, last)
     if error and not isinstance(error, QuotaError):
         raise error
-    return _result(tally, last - done, destination.requests - before, str(error) if error else None)
+    left = last - done + tally["unsent"]
+    return _result(tally, left, destination.requests - before, str(error) if error else None)
 
 
-def _send_all(sender: "_Sender", plan_hash: str, last: int) -> tuple[int, Counter[str], ServiceError | None]:
+def _admitted_plan(con: duckdb.DuckDBPyConnection) -> tuple[str, int]:
+    """Return the id of the plan in crm.plan and its last position. Raises StoppedPlanError when it is not admitted."""
+    row = con.execute(
+        "SELECT plan_id, coalesce(max(position), 0), admitted, verdict"
+        " FROM crm.plan JOIN crm.plans USING (plan_id) GROUP BY ALL"
+    ).fetchone()
+    plan_id, last, admitted, verdict = row or ("", 0, True, "")
+    if not admitted:
+        raise StoppedPlanError(verdict)
+    return plan_id, last
+
+
+def _send_all(sender: "_Sender", plan_id: str, last: int) -> tuple[int, Counter[str], ServiceError | None]:
     """Send wave by wave; the warehouse is open only to book the last wave and take the next one."""
     done, tally, slices = 0, Counter[str](), list[_Slice]()
     began, since = time.monotonic(), sender.clock()
@@ -91,23 +119,26 @@ def _send_all(sender: "_Sender", plan_hash: str, last: int) -> tuple[int, Counte
         while True:
             error = next((one.error for one in slices if one.error), None)
             with sender.open_warehouse() as con:
+                withdraw(con, [delivery_id for one in slices for delivery_id in one.unsent()], since)
                 book(con, [outcome for one in slices for outcome in one.outcomes.values()], since, sender.clock())
                 if error or done >= last:
                     return done, tally, error
                 since, until = sender.clock(), min(last, done + _SLICES_AT_ONCE * sender.size)
-                intentions = intend(con, plan_hash, done, until, since)
+                intentions = intend(con, plan_id, done, until, since)
             slices = [_Slice(intentions[at : at + sender.size]) for at in range(0, len(intentions), sender.size)]
             list(threads.map(sender.send, slices))
             tally.update(outdated=until - done - len(intentions))
             tally.update(_counts(slices))
             done = until
-            rate = done / max(time.monotonic() - began, 0.001)
-            log.info("%s: %d of %d customers sent, %.0f/s", sender.name, done, last, rate)
+            sent = done - tally["unsent"]
+            rate = sent / max(time.monotonic() - began, 0.001)
+            log.info("%s: %d of %d customers sent, %.0f/s", sender.name, sent, last, rate)
 
 
 def _counts(slices: Iterable[_Slice]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for one in slices:
+        counts["unsent"] += len(one.unsent())
         for delivery_id, outcome in one.outcomes.items():
             if outcome.accepted_at:
                 counts.update(["written", one.sent[delivery_id]])
@@ -139,7 +170,7 @@ class _Sender:
         self._end: ServiceError | None = None
 
     def send(self, work: _Slice) -> None:
-        """Fill in the slice's outcomes. An error that ends the run leaves the rest, and slices to come, unknown."""
+        """Fill in the slice's outcomes. An error that ends the run leaves unknown what was sent, the rest without."""
         pending = list(work.intentions)
         try:
             if self._end is not None:
@@ -148,9 +179,9 @@ class _Sender:
                 pending = self._attempt(work, pending, is_last=attempt == _ATTEMPTS)
         except ServiceError as error:
             work.error = self._end = error
-            for one in work.intentions:
-                unknown = Outcome(one.delivery_id, "unknown", error_class=_class_of(error), message=str(error))
-                work.outcomes.setdefault(one.delivery_id, unknown)
+            for delivery_id in work.sent:
+                unknown = Outcome(delivery_id, "unknown", error_class=_class_of(error), message=str(error))
+                work.outcomes.setdefault(delivery_id, unknown)
 
     def _attempt(self, work: _Slice, intentions: list[Intention], *, is_last: bool) -> list[Intention]:
         """Read, write what differs, read back; return those whose fate only another attempt can settle."""
@@ -184,7 +215,7 @@ class _Sender:
             return Outcome(one.delivery_id, "conflict", record.record_id, error_class="identity", message=_ANOTHERS)
         if holds(record, one, self._tolerance, self._precision):
             return self._verified(work, one, record)
-        customer_id = one.customer_id if record.customer_id is None else None
+        customer_id = one.owed_id if record.customer_id is None else None
         fields = differences(record, one.truth, self._precision)
         return Write(one.delivery_id, record.record_id, customer_id, None, fields)
 

@@ -1,6 +1,7 @@
-"""Work files of runs: DuckDB files beside the warehouse that live as long as the step that needs them."""
+"""Work files of runs: DuckDB files beside the warehouse that live as long as the step that needs them; and locks."""
 
 import fcntl
+import logging
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -37,6 +40,19 @@ def attached(con: duckdb.DuckDBPyConnection, file: Path, name: str) -> Iterator[
         yield
     finally:
         con.execute(f"DETACH {name}")
+
+
+@contextmanager
+def one_at_a_time(folder: Path, name: str) -> Iterator[None]:
+    """Let only one process at a time into the block; another one waits until it is left, or the process has died."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("waiting for another run, which is the %s now", name)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _remove(files: Iterator[Path]) -> None:

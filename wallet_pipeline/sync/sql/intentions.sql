@@ -3,7 +3,7 @@
 WITH next_rows AS (
     SELECT *
     FROM crm.plan
-    WHERE plan_hash = $plan_hash AND position > $after AND position <= $until
+    WHERE plan_id = $plan_id AND position > $after AND position <= $until
 ),
 current_rows AS (
     SELECT c.*
@@ -15,7 +15,7 @@ disputed AS (
 )
 SELECT
     uuid()::VARCHAR AS delivery_id,
-    p.* EXCLUDE (planned_at, identifier_name, identifier_value)
+    p.* EXCLUDE (plan_hash, planned_at)
 FROM next_rows p
 LEFT JOIN current_rows c USING (customer_key)
 WHERE CASE

@@ -36,7 +36,7 @@ decided AS (
     FROM judged
 )
 SELECT
-    customer_key, identifier_name, identifier_value, customer_id, email, record_id,
+    customer_key, customer_id, email, record_id,
     decision[1] AS action,
     decision[2] AS reason,
     held_wallet_status, wallet_status,

@@ -190,21 +190,21 @@ COMMENT ON COLUMN crm.links.linked_at IS 'When, UTC.';
 COMMENT ON COLUMN crm.links.departed_at IS 'When the CRM was known to hold that no pass resolves to the customer any more, UTC; null for a customer.';
 
 CREATE TABLE crm.plans (
-    plan_hash VARCHAR, planned_at TIMESTAMP, customers BIGINT, records BIGINT, requests BIGINT, rows_planned BIGINT,
-    with_wallet BIGINT
+    plan_id VARCHAR, plan_hash VARCHAR, planned_at TIMESTAMP, turning_to_none BIGINT, with_wallet BIGINT,
+    admitted BOOLEAN, verdict VARCHAR
 );
-COMMENT ON TABLE crm.plans IS 'One row per plan made. Key: planned_at.';
-COMMENT ON COLUMN crm.plans.plan_hash IS 'Hash over the whole plan; plans that mean the same have the same.';
+COMMENT ON TABLE crm.plans IS 'One row per plan made, with the verdict of the mass change check. Key: plan_id.';
+COMMENT ON COLUMN crm.plans.plan_id IS 'Id of the plan.';
+COMMENT ON COLUMN crm.plans.plan_hash IS 'Hash over what the plan sends; plans that send the same have the same.';
 COMMENT ON COLUMN crm.plans.planned_at IS 'When the plan was begun, UTC.';
-COMMENT ON COLUMN crm.plans.customers IS 'Customers compared with the CRM.';
-COMMENT ON COLUMN crm.plans.records IS 'CRM records read.';
-COMMENT ON COLUMN crm.plans.requests IS 'Requests that reading took.';
-COMMENT ON COLUMN crm.plans.rows_planned IS 'Rows of the plan, holds and skips included.';
+COMMENT ON COLUMN crm.plans.turning_to_none IS 'Customers with a wallet in the CRM whom the plan turns to none.';
 COMMENT ON COLUMN crm.plans.with_wallet IS 'Customers whose wallet_status in the CRM was apple, google or both: the base of the mass change check.';
+COMMENT ON COLUMN crm.plans.admitted IS 'Whether the plan may be sent: it is within the limits of a mass change, or was approved.';
+COMMENT ON COLUMN crm.plans.verdict IS 'The figures in a sentence; for a plan that is not admitted also the next step.';
 
 CREATE TABLE crm.plan (
-    plan_hash VARCHAR, planned_at TIMESTAMP, customer_key VARCHAR, identifier_name VARCHAR, identifier_value VARCHAR,
-    customer_id VARCHAR, email VARCHAR, record_id VARCHAR, action VARCHAR, reason VARCHAR,
+    plan_id VARCHAR, plan_hash VARCHAR, planned_at TIMESTAMP, customer_key VARCHAR, customer_id VARCHAR,
+    email VARCHAR, record_id VARCHAR, action VARCHAR, reason VARCHAR,
     held_wallet_status VARCHAR, wallet_status VARCHAR,
     held_apple_wallet_installed_at TIMESTAMP, apple_wallet_installed_at TIMESTAMP,
     held_google_wallet_installed_at TIMESTAMP, google_wallet_installed_at TIMESTAMP,
@@ -212,11 +212,10 @@ CREATE TABLE crm.plan (
     held_wallet_last_event VARCHAR, wallet_last_event VARCHAR, position BIGINT
 );
 COMMENT ON TABLE crm.plan IS 'What the newest run means to do in the CRM: one row per customer that is not to be left alone. Key: customer_key.';
-COMMENT ON COLUMN crm.plan.plan_hash IS 'Hash over the whole plan; an approval names it.';
+COMMENT ON COLUMN crm.plan.plan_id IS 'Id of the plan.';
+COMMENT ON COLUMN crm.plan.plan_hash IS 'Hash over what the plan sends; an approval names it.';
 COMMENT ON COLUMN crm.plan.planned_at IS 'When the plan was begun, UTC.';
 COMMENT ON COLUMN crm.plan.customer_key IS 'Key of the customer.';
-COMMENT ON COLUMN crm.plan.identifier_name IS 'Name of the identifier that keys the customer.';
-COMMENT ON COLUMN crm.plan.identifier_value IS 'Its value, normalised.';
 COMMENT ON COLUMN crm.plan.customer_id IS 'Value of the CRM''s customer property; null when another identifier keys the customer.';
 COMMENT ON COLUMN crm.plan.email IS 'E-mail by which the customer may be found or created, normalised; null when several customers bear it.';
 COMMENT ON COLUMN crm.plan.record_id IS 'CRM record; null when it is to be created.';
@@ -235,14 +234,14 @@ COMMENT ON COLUMN crm.plan.wallet_last_event IS 'wallet_last_event that it shall
 COMMENT ON COLUMN crm.plan.position IS 'Place in the order of sending, from 1; null for hold and skip.';
 
 CREATE TABLE crm.deliveries (
-    delivery_id VARCHAR, plan_hash VARCHAR, customer_key VARCHAR, record_id VARCHAR, action VARCHAR, reason VARCHAR,
+    delivery_id VARCHAR, plan_id VARCHAR, customer_key VARCHAR, record_id VARCHAR, action VARCHAR, reason VARCHAR,
     wallet_status VARCHAR, apple_wallet_installed_at TIMESTAMP, google_wallet_installed_at TIMESTAMP,
     wallet_last_changed_at TIMESTAMP, wallet_last_event VARCHAR,
     intended_at TIMESTAMP, accepted_at TIMESTAMP, verified_at TIMESTAMP, outcome VARCHAR, error_class VARCHAR, message VARCHAR
 );
 COMMENT ON TABLE crm.deliveries IS 'Ledger of what was sent to the CRM: one row per customer and attempt. Key: delivery_id. History, never compared with.';
 COMMENT ON COLUMN crm.deliveries.delivery_id IS 'Id of the attempt.';
-COMMENT ON COLUMN crm.deliveries.plan_hash IS 'The plan that it belongs to.';
+COMMENT ON COLUMN crm.deliveries.plan_id IS 'The plan that it belongs to.';
 COMMENT ON COLUMN crm.deliveries.customer_key IS 'Key of the customer.';
 COMMENT ON COLUMN crm.deliveries.record_id IS 'CRM record, once known.';
 COMMENT ON COLUMN crm.deliveries.action IS 'update, link or create.';
