@@ -81,6 +81,13 @@ def test_two_runs_at_once_both_end_well(project: Project, checkout: Path) -> Non
     assert project.rows("SELECT count(*) FROM raw.snapshots WHERE verdict = 'accepted'") == [(2,)]
 
 
+def test_two_first_runs_at_once_both_end_well(project: Project, checkout: Path) -> None:  # noqa: F811
+    """Runs that start together in a new checkout do not break the storage that both need."""
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(_run, [checkout, checkout])) == [0, 0]
+    assert project.rows("SELECT count(*) FROM raw.snapshots WHERE verdict = 'accepted'") == [(2,)]
+
+
 def test_failed_run_has_a_status(project: Project, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     """A run that fails ends with status 1."""
     assert project.hubspot_url

@@ -1,5 +1,6 @@
 """The demonstration, from an empty folder, as the README promises it."""
 
+import fcntl
 import re
 import shutil
 import subprocess
@@ -71,6 +72,19 @@ def _readable(file: Path) -> bytes:
             for (table,) in con.execute("SELECT schema_name || '.' || table_name FROM duckdb_tables()").fetchall():
                 content += str(con.execute(f"FROM {table}").fetchall()).encode()
     return content
+
+
+def test_a_second_demonstration_leaves_the_first_alone(tmp_path: Path) -> None:
+    """While one is running in the folder another one refuses, and touches nothing."""
+    shutil.copy(ROOT / "dagster.yaml", tmp_path)
+    world = tmp_path / "sandbox-state" / "world"
+    world.mkdir(parents=True)
+    (tmp_path / "data").mkdir()
+    command = [sys.executable, "-m", "wallet_pipeline.cli", "demo"]
+    with (tmp_path / "data" / "sandbox.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=TIME_LIMIT_S, check=False)
+    assert (done.returncode, "is running: stop it first" in done.stderr, world.exists()) == (1, True, True)
 
 
 def test_outside_a_checkout_it_says_where_to_run(tmp_path: Path) -> None:

@@ -54,11 +54,11 @@ def test_file_is_read(tmp_path: Path) -> None:
     assert Settings().wallet_crew_tenant_id == "from-file"
 
 
-def test_environment_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A setting in the environment counts more than one in .env."""
+def test_file_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting in .env counts more than one in the environment, as it does for Dagster's command."""
     (tmp_path / ".env").write_text("WALLET_CREW_TENANT_ID=from-file\n")
     monkeypatch.setenv("WALLET_CREW_TENANT_ID", "from-environment")
-    assert Settings().wallet_crew_tenant_id == "from-environment"
+    assert Settings().wallet_crew_tenant_id == "from-file"
 
 
 def test_empty_setting_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

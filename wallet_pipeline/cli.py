@@ -13,18 +13,21 @@ import click
 
 from wallet_pipeline.demo import run_demo, sandbox
 from wallet_pipeline.errors import ExplainedError
-from wallet_pipeline.headless import dagster_environment, run_approved_plan, run_daily, run_insights
+from wallet_pipeline.headless import create_instance, dagster_environment, run_approved_plan, run_daily, run_insights
 from wallet_pipeline.settings import load_settings
 from wallet_pipeline.sync.hubspot import connect
 from wallet_pipeline.sync.setup_crm import setup_crm
 
 _DAYS_READ_AGAIN = 3
+_TIME_TO_STOP_S = 15
 
 
 class _Explaining(click.Group):
     """Ends a command with the message alone when an error explains itself."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        # A stop by signal must end the processes below, too.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         try:
             return super().invoke(ctx)
         except ExplainedError as error:
@@ -54,10 +57,9 @@ def start_sandbox(options: tuple[str, ...]) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port of the UI.")
 def dev(port: int) -> None:
     """Open Dagster's UI on the sandbox; stop it with Ctrl+C."""
-    # A stop by signal must end the processes below, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     root = _checkout()
     with sandbox(root, fresh=False) as box:
+        create_instance(box.env)
         command = [sys.executable, "-m", "dagster", "dev", "-w", str(root / "workspace.yaml"), "--port", str(port)]
         # In a group of its own, for Dagster leaves its code servers behind for a while when it is stopped.
         process = subprocess.Popen(command, env=box.env, cwd=box.home, process_group=0)  # noqa: S603
@@ -67,9 +69,13 @@ def dev(port: int) -> None:
             sys.exit(0)
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait()
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_TIME_TO_STOP_S)
+            for last_word in (signal.SIGTERM, signal.SIGKILL):
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, last_word)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_TIME_TO_STOP_S)
 
 
 @main.command()
@@ -88,8 +94,9 @@ def run(since: datetime | None, approve_snapshot: str, approve_plan: str) -> Non
     if approve_plan:
         sys.exit(not run_approved_plan(env, click.echo, approve_plan))
     today = datetime.now(UTC).date()
-    first = since.date() if since else today - timedelta(days=_DAYS_READ_AGAIN - 1)
-    insights = run_insights(env, click.echo, _not_before(load_settings().insights_first_day, first), today)
+    earliest = load_settings().insights_first_day
+    recent = max(earliest, today - timedelta(days=_DAYS_READ_AGAIN - 1))
+    insights = run_insights(env, click.echo, _not_before(earliest, since.date()) if since else recent, today)
     daily = run_daily(env, click.echo, approve_snapshot)
     sys.exit(not (insights and daily))
 

@@ -1,5 +1,6 @@
 """The demonstration: sandbox, three daily runs, and a look at what the CRM holds in the end."""
 
+import fcntl
 import json
 import shutil
 import subprocess
@@ -56,6 +57,23 @@ class Sandbox:
 def sandbox(root: Path, *, fresh: bool) -> Iterator[Sandbox]:
     """Start the sandbox below `root` and stop it at the end; `fresh` begins with a new world and an empty warehouse."""
     state, home = root / "sandbox-state", root / "data" / "demo"
+    with _alone(root), _started(root, state, home, fresh=fresh) as box:
+        yield box
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    (root / "data").mkdir(exist_ok=True)
+    with (root / "data" / "sandbox.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoError("A demo or `make dev` of this folder is running: stop it first.") from None
+        yield
+
+
+@contextmanager
+def _started(root: Path, state: Path, home: Path, *, fresh: bool) -> Iterator[Sandbox]:
     if fresh:
         shutil.rmtree(state, ignore_errors=True)
         shutil.rmtree(home, ignore_errors=True)

@@ -11,6 +11,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from wallet_pipeline.errors import ExplainedError
+from wallet_pipeline.warehouse.staging import one_at_a_time
+
+
+class InstanceError(ExplainedError):
+    """Dagster's own storage cannot be made."""
+
+
 Say = Callable[[str], None]
 
 _MODULE = "wallet_pipeline.definitions"
@@ -57,10 +65,28 @@ def log_file(env: Mapping[str, str]) -> Path:
     return Path(env["DAGSTER_HOME"]) / ".dagster" / "headless.log"
 
 
+def create_instance(env: Mapping[str, str]) -> None:
+    """Create Dagster's storage if there is none: two runs that create it at once would break it for good."""
+    folder = log_file(env).parent
+    with one_at_a_time(folder, "created"):
+        created = folder / "created"
+        if not created.exists():
+            command = [sys.executable, "-m", "dagster", "run", "list", "--limit", "1"]
+            done = subprocess.run(  # noqa: S603
+                command, env=env, cwd=env["DAGSTER_HOME"], capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                raise InstanceError(
+                    f"Dagster cannot create its storage in {folder}: {done.stderr.strip().splitlines()[-1:]}. Check the"
+                    " folder's rights, the free disk space and dagster.yaml."
+                )
+            created.touch()
+
+
 def _dagster(arguments: list[str], env: Mapping[str, str], say: Say) -> bool:
     """Run Dagster's command; say what matters, write all of it to the log file; return whether it succeeded."""
     log = log_file(env)
-    log.parent.mkdir(parents=True, exist_ok=True)
+    create_instance(env)
     command = [sys.executable, "-m", "dagster", *arguments]
     with (
         log.open("a") as everything,
@@ -68,8 +94,13 @@ def _dagster(arguments: list[str], env: Mapping[str, str], say: Say) -> bool:
             command, env=env, cwd=env["DAGSTER_HOME"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process,
     ):
-        for line in _worth_saying(_copied(process.stdout or (), everything.write)):
-            say(line)
+        try:
+            for line in _worth_saying(_copied(process.stdout or (), everything.write)):
+                say(line)
+        except BaseException:
+            # Nobody watches any more: the run must not go on towards the CRM.
+            process.terminate()
+            raise
     if process.returncode:
         say(f"The run failed. All that it printed stands in {log}.")
     return process.returncode == 0

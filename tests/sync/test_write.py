@@ -335,6 +335,7 @@ def test_a_run_that_died_after_booking_leaves_nothing_undone(
     )
     pipeline.run()
     assert account.wallet(record_id)["wallet_status"] == "google"
+    assert pipeline.sql("SELECT outcome FROM crm.deliveries WHERE delivery_id = 'd'") == [("unknown",)]
 
 
 def test_one_run_sends_at_a_time(account: Account, pipeline: Pipeline, record_id: str) -> None:

@@ -1,11 +1,24 @@
 """Asset checks: each says in a sentence what holds, or what does not and what to do."""
 
+import logging
+from typing import Any
+
 import dagster as dg
 
 from wallet_pipeline.defs.resources import Pipeline, explained
 from wallet_pipeline.errors import ExplainedError
 
 _VENDOR_SHARE = 0.005
+
+
+log = logging.getLogger(__name__)
+
+
+def _told(**result: Any) -> dg.AssetCheckResult:
+    """Return the result; a failed one is logged too, for those who run without the UI."""
+    if not result["passed"]:
+        log.warning(result["description"])
+    return dg.AssetCheckResult(**result)
 
 
 def _check(asset: str, name: str, claim: str, query: str, advice: str) -> dg.AssetChecksDefinition:
@@ -16,7 +29,7 @@ def _check(asset: str, name: str, claim: str, query: str, advice: str) -> dg.Ass
         with explained(), pipeline.open_warehouse() as con:
             found = con.execute(query).fetchone()
         count = int(found[0]) if found else 0
-        return dg.AssetCheckResult(
+        return _told(
             passed=count == 0,
             description=claim if count == 0 else f"{count} rows break this: {claim} {advice}",
             metadata={"rows": count},
@@ -95,7 +108,7 @@ def unmatched_share(pipeline: Pipeline) -> dg.AssetCheckResult:
     advice = (
         "" if share <= limit else " See which identifiers they do bear in unmatched_passes; correct IDENTIFIER_ORDER."
     )
-    return dg.AssetCheckResult(
+    return _told(
         passed=share <= limit,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{unmatched} of {passes} passes ({share:.1%}, limit {limit:.0%}) are in no customer.{advice}",
@@ -119,7 +132,7 @@ def _vendor_check(wallet: str) -> dg.AssetChecksDefinition:
                 ).fetchone() or (0,)
         except ExplainedError as error:
             # A comparison that cannot be made is a warning, no reason to stop the run.
-            return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN, description=str(error))
+            return _told(passed=False, severity=dg.AssetCheckSeverity.WARN, description=str(error))
         difference = abs(theirs - ours[0])
         # Passes go on being installed while the run goes on, so a few are no disagreement.
         agrees = difference <= max(5, _VENDOR_SHARE * theirs)
@@ -127,7 +140,7 @@ def _vendor_check(wallet: str) -> dg.AssetChecksDefinition:
         advice = (
             "" if agrees else " Take another snapshot; if they still differ, look at raw.snapshots for undated ones."
         )
-        return dg.AssetCheckResult(
+        return _told(
             passed=agrees,
             severity=dg.AssetCheckSeverity.WARN,
             description=text + advice,

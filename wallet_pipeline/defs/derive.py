@@ -65,7 +65,8 @@ def customers(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Iterator
         ).fetchall()
         latest = breakdown(
             con,
-            "SELECT customer_key, wallet_status, wallet_last_event, wallet_last_changed_at"
+            "SELECT regexp_replace(customer_key, 'email=.*', 'email=…') AS customer, wallet_status,"
+            " wallet_last_event, wallet_last_changed_at"
             " FROM wallet.customer_wallet_status WHERE wallet_last_changed_at IS NOT NULL"
             " ORDER BY wallet_last_changed_at DESC, customer_key LIMIT 10",
         )

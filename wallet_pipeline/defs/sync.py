@@ -12,7 +12,8 @@ from wallet_pipeline.sync.plan import PlanRules, make_plan, seconds_until_settle
 from wallet_pipeline.sync.write import deliver
 
 _TURNING_TO_NONE = """
-    SELECT customer_key, held_wallet_status, wallet_last_changed_at
+    SELECT
+        regexp_replace(customer_key, 'email=.*', 'email=…') AS customer, held_wallet_status, wallet_last_changed_at
     FROM crm.plan
     WHERE wallet_status = 'none' AND held_wallet_status <> 'none' AND action IN ('update', 'link')
     ORDER BY customer_key
@@ -106,7 +107,10 @@ def crm_contacts(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Ma
         with connect(settings) as destination:
             rules = PlanRules.from_settings(settings)
             result = deliver(pipeline.open_warehouse, destination, settings.staging_dir, rules, now)
-        if result.written == 0:
+        failed = result.unverified + result.rejected + result.conflict + result.unknown
+        if failed:
+            context.log.warning("%d contacts do not hold the truth yet: crm_rejections says why and what to do", failed)
+        elif result.written == 0 and result.left == 0:
             context.log.info("0 contacts written: the CRM already holds the truth of every customer that is due")
         if result.stopped:
             context.log.warning("%s %d customers stay planned for the next run.", result.stopped, result.left)

@@ -87,6 +87,14 @@ def intend(con: duckdb.DuckDBPyConnection, plan_id: str, after: int, until: int,
     return [_intention(row) for row in rows]
 
 
+def close_abandoned(con: duckdb.DuckDBPyConnection) -> None:
+    """Close what a run that died has left as intended. For the one sender only: other runs have no such rows."""
+    con.execute(
+        "UPDATE crm.deliveries SET outcome = 'unknown', error_class = 'transient',"
+        " message = 'the run ended before it could book what became of this' WHERE outcome = 'intended'"
+    )
+
+
 def book(con: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome], since: datetime, now: datetime) -> None:
     """Book what became of intentions that were booked at `since` or later: ledger, links, drift and rejections."""
     if not outcomes:

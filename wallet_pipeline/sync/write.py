@@ -15,7 +15,7 @@ import duckdb
 
 from wallet_pipeline.clients.http import AuthenticationError, NotFoundError, QuotaError, ScopeError, ServiceError
 from wallet_pipeline.sync.destination import Destination, ErrorClass, Receipt, Record, Write
-from wallet_pipeline.sync.ledger import Intention, Outcome, Via, book, intend, owned_records, withdraw
+from wallet_pipeline.sync.ledger import Intention, Outcome, Via, book, close_abandoned, intend, owned_records, withdraw
 from wallet_pipeline.sync.mass_change import StoppedPlanError
 from wallet_pipeline.sync.plan import PlanRules
 from wallet_pipeline.sync.read_back import differences, holds, is_verified, locate
@@ -88,6 +88,7 @@ def deliver(
 def _deliver(open_warehouse: OpenWarehouse, destination: Destination, rules: PlanRules, clock: Clock) -> DeliveryResult:
     before = destination.requests
     with open_warehouse() as con:
+        close_abandoned(con)
         plan_id, last = _admitted_plan(con)
     if last:
         require_definitions(destination)
