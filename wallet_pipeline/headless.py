@@ -76,8 +76,9 @@ def create_instance(env: Mapping[str, str]) -> None:
                 command, env=env, cwd=env["DAGSTER_HOME"], capture_output=True, text=True, check=False
             )
             if done.returncode:
+                reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
                 raise InstanceError(
-                    f"Dagster cannot create its storage in {folder}: {done.stderr.strip().splitlines()[-1:]}. Check the"
+                    f"Dagster cannot create its storage in {folder}: {reason}. Check the"
                     " folder's rights, the free disk space and dagster.yaml."
                 )
             created.touch()
