@@ -61,7 +61,7 @@ def up_to_date(file: Path) -> str:
 
 def _default(setting: FieldInfo) -> str:
     value = setting.default
-    if isinstance(value, SecretStr) or value == "":
+    if isinstance(value, SecretStr) or value in ("", ()):
         return "none: you give it"
     if isinstance(value, tuple):
         return f"`{','.join(value)}`"

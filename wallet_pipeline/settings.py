@@ -11,6 +11,10 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from wallet_pipeline.errors import ExplainedError
 
+_SHORTEST_SECRET = 16
+
+Paths = Annotated[tuple[str, ...], NoDecode]
+
 
 class MissingSettingError(ExplainedError):
     """A setting that the step needs is empty; the message says which and where its value comes from."""
@@ -85,7 +89,31 @@ class Settings(BaseSettings):
     max_unmatched_share: float = Field(
         0.1, ge=0, le=1, description="A larger share of passes without a customer is reported as a failed check."
     )
-    data_dir: Path = Field(Path("data"), description="Folder of warehouse.duckdb and wallet_bi.duckdb.")
+    webhook_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (),
+        description="Signature secrets of the webhook subscriptions, separated by commas; several while they rotate.",
+    )
+    connector_key: SecretStr = Field(
+        SecretStr(""),
+        description="Key that the connector sends as bearer token; at least 16 characters of your choice.",
+    )
+    event_type_at: Paths = Field(
+        ("eventType", "type"),
+        description="Where a delivery names the event type: dotted paths, at its top or below `data`; first hit counts.",
+    )
+    event_id_at: Paths = Field(("eventId", "id"), description="Where a delivery names the event; else its SHA-256.")
+    event_time_at: Paths = Field(
+        ("timestamp",), description="Where a delivery says when it happened; else the time of receipt."
+    )
+    event_pass_id_at: Paths = Field(("passId",), description="Where a delivery names the pass.")
+    event_pass_type_at: Paths = Field(("passType",), description="Where a delivery names the pass type.")
+    event_wallet_at: Paths = Field(("device",), description="Where a delivery names the wallet, apple or google.")
+    event_identifiers_at: Paths = Field(("identifiers",), description="Where a delivery holds the pass's identifiers.")
+    event_active_count_at: Paths = Field(
+        ("activeRegistrationCount", "additionalInformation.activeRegistrationCount"),
+        description="Where a delivery counts the devices on which the pass is still installed.",
+    )
+    data_dir: Path = Field(Path("data"), description="Folder of warehouse.duckdb, wallet_bi.duckdb and inbox.sqlite.")
     warehouse_wait: float = Field(600, ge=0, description="Seconds to wait while another process has the warehouse.")
     schedule_time_zone: str = Field("UTC", description="Time zone of the daily schedule, such as Europe/Paris.")
 
@@ -111,6 +139,30 @@ class Settings(BaseSettings):
             raise ValueError("A name in IDENTIFIER_ORDER may not contain = or a double quote.")
         return names
 
+    @field_validator(
+        "event_type_at", "event_id_at", "event_time_at", "event_pass_id_at", "event_pass_type_at", "event_wallet_at",
+        "event_identifiers_at", "event_active_count_at", mode="before",
+    )  # fmt: skip
+    @classmethod
+    def _paths(cls, value: object) -> object:
+        paths = [path.strip() for path in value.split(",")] if isinstance(value, str) else value
+        if isinstance(paths, list | tuple) and not all(part for path in paths for part in path.split(".")):
+            raise ValueError("A path is one or more names with dots between; several paths are separated by commas.")
+        return paths
+
+    @field_validator("webhook_secrets", mode="before")
+    @classmethod
+    def _secrets(cls, value: object) -> object:
+        return [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
+
+    @field_validator("webhook_secrets", "connector_key")
+    @classmethod
+    def _long_enough(cls, value: tuple[SecretStr, ...] | SecretStr) -> tuple[SecretStr, ...] | SecretStr:
+        for one in value if isinstance(value, tuple) else (value,):
+            if 0 < len(one.get_secret_value()) < _SHORTEST_SECRET:
+                raise ValueError(f"A secret has at least {_SHORTEST_SECRET} characters: copy the whole of it.")
+        return value
+
     @field_validator("wallet_crew_base_url", "hubspot_base_url")
     @classmethod
     def _web_address(cls, value: str) -> str:
@@ -118,7 +170,7 @@ class Settings(BaseSettings):
             raise ValueError("A base URL begins with https://, or http:// on this machine.")
         return value.rstrip("/")
 
-    @field_validator("wallet_crew_api_key", "hubspot_access_token")
+    @field_validator("wallet_crew_api_key", "hubspot_access_token", "connector_key")
     @classmethod
     def _sendable(cls, value: SecretStr) -> SecretStr:
         text = value.get_secret_value().strip()
@@ -143,6 +195,11 @@ class Settings(BaseSettings):
     def bi_file(self) -> Path:
         """The read-only DuckDB file for analysts."""
         return self.data_dir / "wallet_bi.duckdb"
+
+    @cached_property
+    def inbox_file(self) -> Path:
+        """The SQLite file in which the receiver keeps what it accepted."""
+        return self.data_dir / "inbox.sqlite"
 
     @cached_property
     def staging_dir(self) -> Path:

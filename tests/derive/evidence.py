@@ -26,7 +26,9 @@ def add_events(con: duckdb.DuckDBPyConnection, events: Iterable[dict[str, Any]])
     for event in events:
         identifiers = event.get("identifiers")
         con.execute(
-            "INSERT INTO raw.wallet_events VALUES (?, ?, ?, ?, ?::TIMESTAMPTZ, ?::TIMESTAMPTZ, ?, ?, ?, 'webhook')",
+            "INSERT INTO raw.wallet_events (pass_id, wallet, kind, event_id, occurred_at, received_at,"
+            " active_registrations, pass_type, identifiers, source)"
+            " VALUES (?, ?, ?, ?, ?::TIMESTAMPTZ, ?::TIMESTAMPTZ, ?, ?, ?, 'webhook')",
             [
                 event["pass_id"],
                 event["wallet"],

@@ -400,6 +400,8 @@ def delivery_row(delivery: Delivery) -> tuple[Any, ...]:
         delivery.pass_type,
         delivery.identifiers,
         "webhook",
+        None,
+        None,
     )
 
 

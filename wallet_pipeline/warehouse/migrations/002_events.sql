@@ -1,0 +1,21 @@
+-- Deliveries that were taken over from the inbox, and what they touch. All times are UTC.
+ALTER TABLE raw.wallet_events ADD COLUMN delivery_id BIGINT;
+ALTER TABLE raw.wallet_events ADD COLUMN time_is_receipt BOOLEAN;
+COMMENT ON COLUMN raw.wallet_events.delivery_id IS 'The delivery in the inbox that said so.';
+COMMENT ON COLUMN raw.wallet_events.time_is_receipt IS 'True when the event carries no time and occurred_at is the time of receipt.';
+
+CREATE TABLE raw.unusable_deliveries (delivery_id BIGINT, received_at TIMESTAMP, source VARCHAR, reason VARCHAR);
+COMMENT ON TABLE raw.unusable_deliveries IS 'Deliveries that were accepted but say nothing of an install or uninstall that could be understood. Their bodies stay in the inbox; wallet-pipeline replay reads them again. Key: delivery_id.';
+COMMENT ON COLUMN raw.unusable_deliveries.delivery_id IS 'The delivery in the inbox.';
+COMMENT ON COLUMN raw.unusable_deliveries.received_at IS 'When it arrived, UTC.';
+COMMENT ON COLUMN raw.unusable_deliveries.source IS 'webhook or connector.';
+COMMENT ON COLUMN raw.unusable_deliveries.reason IS 'What could not be understood.';
+
+CREATE TABLE raw.inbox_cursor (delivery_id BIGINT);
+INSERT INTO raw.inbox_cursor VALUES (0);
+COMMENT ON TABLE raw.inbox_cursor IS 'Up to which delivery the inbox has been taken over: one row, written with the rows that it speaks of.';
+COMMENT ON COLUMN raw.inbox_cursor.delivery_id IS 'The last delivery that was taken over; 0 before the first.';
+
+CREATE TABLE raw.touched_passes (pass_id VARCHAR);
+COMMENT ON TABLE raw.touched_passes IS 'Passes with events that were taken over, or read anew, since the statuses were derived.';
+COMMENT ON COLUMN raw.touched_passes.pass_id IS 'Id of the pass.';
