@@ -10,7 +10,7 @@ import duckdb
 
 from wallet_pipeline.collect.page_loader import open_staging
 from wallet_pipeline.collect.pass_snapshot import Snapshot, snapshot_id, take_over
-from wallet_pipeline.derive.statuses import StatusRules, derive_customers, derive_registers
+from wallet_pipeline.derive.statuses import StatusRules, derive_statuses
 from wallet_pipeline.warehouse.staging import attached
 
 RULES = StatusRules(timedelta(seconds=60), ("customerId", "accountId", "email"))
@@ -76,9 +76,8 @@ def add_snapshot(con: duckdb.DuckDBPyConnection, folder: Path, snapshot: dict[st
 
 
 def derive(con: duckdb.DuckDBPyConnection, now: datetime | None = None, rules: StatusRules = RULES) -> None:
-    """Derive registers and customers."""
-    derive_registers(con, rules)
-    derive_customers(con, rules, now or datetime(2026, 4, 1, tzinfo=UTC))
+    """Derive all statuses."""
+    derive_statuses(con, rules, now or datetime(2026, 4, 1, tzinfo=UTC))
 
 
 def derived(con: duckdb.DuckDBPyConnection) -> dict[str, list[Any]]:

@@ -1,19 +1,16 @@
 """The status rules against an oracle written from their text, and the laws that hold for any evidence."""
 
 import json
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wallet_pipeline.derive.statuses import StatusRules, derive_registers
-from wallet_pipeline.warehouse.connection import migrate
 
 from .evidence import RULES, add_snapshot, derived
 from .oracle import Delivery, Listing, Snapshot, World, status_of
@@ -34,32 +31,9 @@ from .worlds import (
     worlds,
 )
 
-settings.register_profile(
-    "ci",
-    max_examples=40,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.register_profile(
-    "search", settings.get_profile("ci"), max_examples=int(os.environ.get("EXAMPLES", "3000")), derandomize=False
-)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
-
 DOTTED = StatusRules(timedelta(seconds=60), ("y2.customerId", "contact.email", "accountId"))
 
 UNDATED = (Listing("pass1", (("apple", "2027-01-01T00:00:00Z"),), "{}"),)
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Warehouse]:
-    """Yield a warehouse that the examples of this file share: building one takes longer than an example."""
-    con = duckdb.connect()
-    con.execute("SET TimeZone = 'UTC'")
-    migrate(con)
-    yield Warehouse(con)
-    con.close()
 
 
 def by_sql(warehouse: Warehouse, world: World, rules: StatusRules = RULES) -> dict[str, list[Any]]:

@@ -12,7 +12,7 @@ import duckdb
 from hypothesis import strategies as st
 
 from wallet_pipeline.collect import pass_snapshot
-from wallet_pipeline.derive.statuses import StatusRules, derive_customers, derive_registers
+from wallet_pipeline.derive.statuses import StatusRules, derive_statuses
 
 from .evidence import RULES, canonical
 from .oracle import WALLETS, Delivery, Listing, Snapshot, World, moment
@@ -20,7 +20,10 @@ from .oracle import WALLETS, Delivery, Listing, Snapshot, World, moment
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HALF_MINUTE = timedelta(seconds=30)
 MICROSECOND = timedelta(microseconds=1)
-RULE_TABLES = ("registers", "pass_customers", "customer_wallet_status", "unmatched_passes", "identity_conflicts")
+RULE_TABLES = (
+    "registers", "ignored_events", "pass_identifiers", "pass_customers", "customer_wallet_status", "unmatched_passes",
+    "identity_conflicts",
+)  # fmt: skip
 EVIDENCE_TABLES = ("snapshots", "passes", "wallet_observations", "wallet_events")
 
 # Staleness (60 s) and clock tolerance (5 min) are whole steps of this grid, so its microseconds lie around every edge.
@@ -294,7 +297,8 @@ class Warehouse:
         """Forget everything."""
         for table in EVIDENCE_TABLES:
             self.con.execute(f"DELETE FROM raw.{table}")
-        for table in (*RULE_TABLES, "customer_status_changes"):
+        self.con.execute("DELETE FROM raw.touched_passes")
+        for table in (*RULE_TABLES, "customer_status_changes", "changed_customers"):
             self.con.execute(f"DELETE FROM wallet.{table}")
 
     def take(self, world: World) -> None:
@@ -308,6 +312,7 @@ class Warehouse:
         """Take over one delivery or one snapshot."""
         if isinstance(evidence, Delivery):
             self._insert("raw.wallet_events", [delivery_row(evidence)])
+            self._insert("raw.touched_passes", [(evidence.pass_id,)])
             return
         self.con.execute("DELETE FROM staging.listing")
         self._insert("staging.listing", [listed_row(listed) for listed in evidence.listings])
@@ -340,9 +345,8 @@ class Warehouse:
             self.con.execute(f"INSERT INTO {table} VALUES " + ", ".join([places] * len(rows)), values)
 
     def derive(self, now: datetime = NOON, rules: StatusRules = RULES) -> None:
-        """Derive registers and customers."""
-        derive_registers(self.con, rules)
-        derive_customers(self.con, rules, now)
+        """Derive all statuses."""
+        derive_statuses(self.con, rules, now)
 
     def rows(self) -> dict[str, list[Any]]:
         """Return every derived row of every table of the rules."""

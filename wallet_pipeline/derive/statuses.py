@@ -1,5 +1,6 @@
 """Run the status rules: from the evidence in `raw.*` to registers, customers and their history."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -24,31 +25,51 @@ def query(name: str) -> str:
     return (files("wallet_pipeline.derive") / "sql" / f"{name}.sql").read_text()
 
 
-def derive_registers(con: duckdb.DuckDBPyConnection, rules: StatusRules) -> None:
-    """Build wallet.registers anew, in one transaction."""
-    con.execute("SET VARIABLE staleness = ?", [rules.staleness])
-    with transaction(con):
-        _build_temporary(con, "evidence_events", "wallet_evidence")
-        _rebuild(con, "ignored_events")
-        con.execute("DELETE FROM wallet.registers")
-        con.execute(f"INSERT INTO wallet.registers BY NAME {query('wallet_registers')}")
-    _drop_temporary(con, "wallet_evidence", "evidence_events")
-    con.execute("CHECKPOINT")
-
-
-def derive_customers(con: duckdb.DuckDBPyConnection, rules: StatusRules, now: datetime) -> None:
-    """Build who the customers are and what their status is, in one transaction; keep each version that is replaced.
+def derive_statuses(con: duckdb.DuckDBPyConnection, rules: StatusRules, now: datetime) -> None:
+    """Build registers, customers and what belongs to them anew, in one transaction; keep each version that is replaced.
 
     `now` (aware) is the moment from which a new version holds.
     """
-    con.execute("SET VARIABLE staleness = ?", [rules.staleness])
     with transaction(con):
-        _resolve_passes(con, rules.identifier_order)
-        for table in ("customer_wallet_status", "unmatched_passes", "identity_conflicts"):
-            _rebuild(con, table)
-        _keep_versions(con, now)
-    _drop_temporary(con, "pass_identities", "evidence_events", "pass_resolutions", "identifier_order")
+        con.execute(f"CREATE OR REPLACE TEMP TABLE touched_customers AS {query('touched_customers')}")
+        derive_registers(con, rules)
+        derive_customers(con, rules, now)
+        con.execute(f"INSERT INTO touched_customers {query('touched_customers')}")
+        con.execute(f"INSERT INTO wallet.changed_customers BY NAME {query('changed_customers')}", {"now": naive(now)})
+        con.execute("DELETE FROM raw.touched_passes")
+    drop_temporary(con, "touched_customers")
     con.execute("CHECKPOINT")
+
+
+def derive_registers(con: duckdb.DuckDBPyConnection, rules: StatusRules) -> None:
+    """Build wallet.registers and wallet.ignored_events anew, in the caller's transaction."""
+    con.execute("SET VARIABLE staleness = ?", [rules.staleness])
+    _build_temporary(con, "evidence_events", "wallet_evidence")
+    _rebuild(con, "ignored_events")
+    _rebuild(con, "registers", "wallet_registers")
+    drop_temporary(con, "wallet_evidence", "evidence_events")
+
+
+def derive_customers(con: duckdb.DuckDBPyConnection, rules: StatusRules, now: datetime) -> None:
+    """Build who the customers are, their status and its versions anew, in the caller's transaction."""
+    identify_passes(con, rules)
+    _resolve_passes(con, len(rules.identifier_order))
+    for table in ("customer_wallet_status", "unmatched_passes", "identity_conflicts"):
+        _rebuild(con, table)
+    _keep_versions(con, now)
+    drop_temporary(con, "pass_identities", "pass_resolutions")
+
+
+def identify_passes(con: duckdb.DuckDBPyConnection, rules: StatusRules) -> None:
+    """Build wallet.pass_identifiers anew from the evidence; leaves the temporary table pass_identities."""
+    con.execute("SET VARIABLE staleness = ?", [rules.staleness])
+    _register_ascii_domain(con)
+    con.execute("CREATE OR REPLACE TEMP TABLE identifier_order (rank INTEGER, name VARCHAR, path VARCHAR)")
+    for rank, name in enumerate(rules.identifier_order, start=1):
+        con.execute("INSERT INTO identifier_order VALUES (?, ?, ?)", [rank, name, f'$."{name}"'])
+    _build_temporary(con, "evidence_events", "pass_identities")
+    _rebuild(con, "pass_identifiers")
+    drop_temporary(con, "evidence_events", "identifier_order")
 
 
 @lru_cache(maxsize=65_536)  # many passes, few domains
@@ -60,42 +81,35 @@ def ascii_domain(domain: str) -> str:
         return domain
 
 
-def _resolve_passes(con: duckdb.DuckDBPyConnection, identifier_order: tuple[str, ...]) -> None:
-    _register_ascii_domain(con)
-    con.execute("CREATE OR REPLACE TEMP TABLE identifier_order (rank INTEGER, name VARCHAR, path VARCHAR)")
-    for rank, name in enumerate(identifier_order, start=1):
-        con.execute("INSERT INTO identifier_order VALUES (?, ?, ?)", [rank, name, f'$."{name}"'])
-    _build_temporary(con, "evidence_events", "pass_identities")
-    _rebuild(con, "pass_identifiers")
+def drop_temporary(con: duckdb.DuckDBPyConnection, *names: str) -> None:
+    """Drop temporary tables that are there."""
+    for name in names:
+        con.execute(f"DROP TABLE IF EXISTS temp.{name}")
+
+
+def _resolve_passes(con: duckdb.DuckDBPyConnection, ranks: int) -> None:
     con.execute(
         "CREATE OR REPLACE TEMP TABLE pass_resolutions"
         " (pass_id VARCHAR, identifier_name VARCHAR, identifier_value VARCHAR, customer_key VARCHAR)"
     )
-    for rank in range(1, len(identifier_order) + 1):
+    for rank in range(1, ranks + 1):
         con.execute(f"INSERT INTO pass_resolutions BY NAME {query('pass_customers')}", {"rank": rank})
-    con.execute("DELETE FROM wallet.pass_customers")
-    con.execute(f"INSERT INTO wallet.pass_customers BY NAME {query('pass_resolutions')}")
+    _rebuild(con, "pass_customers", "pass_resolutions")
 
 
 def _register_ascii_domain(con: duckdb.DuckDBPyConnection) -> None:
-    known = con.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = 'ascii_domain'").fetchone()
-    if not known:
+    with suppress(duckdb.NotImplementedException):  # it is there already
         con.create_function("ascii_domain", ascii_domain)
 
 
-def _rebuild(con: duckdb.DuckDBPyConnection, table: str) -> None:
+def _rebuild(con: duckdb.DuckDBPyConnection, table: str, select: str | None = None) -> None:
     con.execute(f"DELETE FROM wallet.{table}")
-    con.execute(f"INSERT INTO wallet.{table} BY NAME {query(table)}")
+    con.execute(f"INSERT INTO wallet.{table} BY NAME {query(select or table)}")
 
 
 def _build_temporary(con: duckdb.DuckDBPyConnection, *names: str) -> None:
     for name in names:
         con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query(name)}")
-
-
-def _drop_temporary(con: duckdb.DuckDBPyConnection, *names: str) -> None:
-    for name in names:
-        con.execute(f"DROP TABLE IF EXISTS temp.{name}")
 
 
 def _keep_versions(con: duckdb.DuckDBPyConnection, now: datetime) -> None:

@@ -19,3 +19,10 @@ COMMENT ON COLUMN raw.inbox_cursor.delivery_id IS 'The last delivery that was ta
 CREATE TABLE raw.touched_passes (pass_id VARCHAR);
 COMMENT ON TABLE raw.touched_passes IS 'Passes with events that were taken over, or read anew, since the statuses were derived.';
 COMMENT ON COLUMN raw.touched_passes.pass_id IS 'Id of the pass.';
+
+CREATE SEQUENCE wallet.change_numbers;
+CREATE TABLE wallet.changed_customers (customer_key VARCHAR, number BIGINT, retry_at TIMESTAMP);
+COMMENT ON TABLE wallet.changed_customers IS 'Customers whose row events have changed and whom the CRM has not been compared with since. One row per change.';
+COMMENT ON COLUMN wallet.changed_customers.customer_key IS 'Key of the customer.';
+COMMENT ON COLUMN wallet.changed_customers.number IS 'Number of the change: later ones are greater.';
+COMMENT ON COLUMN wallet.changed_customers.retry_at IS 'When to try again, UTC, after the CRM gave no answer; null before.';

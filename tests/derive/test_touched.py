@@ -1,0 +1,151 @@
+"""What events touch, derived alone, against deriving everything anew."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wallet_pipeline.derive.touched import Touched, derive_touched
+
+from .evidence import RULES, canonical
+from .oracle import Delivery, Listing, Snapshot, World
+from .worlds import NOON, Warehouse, crowds, identifier_maps, tight_maps, worlds
+
+STATUS = (
+    "customer_key, wallet_status, apple_wallet_installed_at, google_wallet_installed_at, wallet_last_changed_at,"
+    " wallet_last_event"
+)
+
+Arrival = Delivery | Snapshot | None
+
+
+@st.composite
+def arrivals(draw: st.DrawFn) -> tuple[World, list[Arrival]]:
+    """Return a world and its evidence in any order, with repetitions; None where an event run takes place."""
+    world = draw(worlds(identifier_maps, events=6, most=3) | worlds(tight_maps, events=6, most=3))
+    evidence: list[Arrival] = [*world.deliveries, *world.snapshots]
+    repeated = draw(st.lists(st.sampled_from(evidence), max_size=3)) if evidence else []
+    return world, draw(st.permutations([*evidence, *repeated, *([None] * draw(st.integers(0, 4)))]))
+
+
+@settings(max_examples=settings.default.max_examples // 2)
+@given(arrival=arrivals())
+def test_event_runs_between_daily_runs_end_in_the_rows_of_one_full_derivation(
+    shared: Warehouse, arrival: tuple[World, list[Arrival]]
+) -> None:
+    """Any order, repetition and split of deliveries, with daily runs among them, gives the same bytes everywhere."""
+    world, evidence = arrival
+    shared.clear()
+    shared.take_runs(world)
+    shared.derive()
+    expected = shared.rows()
+    shared.clear()
+    for minute, piece in enumerate([*evidence, None]):
+        run(shared, piece, minute)
+    assert shared.rows() == expected
+    assert (
+        standing(shared)
+        == shared.con.execute(f"SELECT {STATUS} FROM wallet.customer_wallet_status ORDER BY ALL").fetchall()
+    )
+
+
+@settings(max_examples=settings.default.max_examples // 2)
+@given(crowd=crowds(identifier_maps) | crowds(tight_maps), data=st.data())
+def test_each_event_run_leaves_what_a_full_derivation_of_then_would(
+    shared: Warehouse, crowd: World, data: st.DataObject
+) -> None:
+    """After every batch of events, whatever identities they tie together, the tables are those of a full derivation."""
+    passes = sorted({listed.pass_id for snapshot in crowd.snapshots for listed in snapshot.listings})
+    maps = data.draw(
+        st.lists(st.tuples(st.sampled_from(passes or ["pass0"]), identifier_maps | tight_maps), max_size=4)
+    )
+    shared.clear()
+    shared.take(crowd)
+    shared.derive()
+    for minute, (pass_id, identifiers) in enumerate(maps, start=1):
+        at = NOON + timedelta(hours=1, minutes=minute)
+        shared.add(Delivery(pass_id, "apple", "installed", f"e{minute}", at, at, identifiers=canonical(identifiers)))
+        derive_touched(shared.con, RULES, at)
+        touched = shared.rows()
+        shared.derive(at + timedelta(seconds=1))
+        assert touched == shared.rows()
+
+
+@settings(max_examples=settings.default.max_examples // 4)
+@given(arrival=arrivals())
+def test_every_customer_whom_events_change_is_left_to_the_sync(
+    shared: Warehouse, arrival: tuple[World, list[Arrival]]
+) -> None:
+    """An event run marks just the customers whose row it changed, those that are no more included."""
+    shared.clear()
+    for minute, piece in enumerate([*arrival[1], None]):
+        before = statuses(shared)
+        shared.con.execute("DELETE FROM wallet.changed_customers")
+        run(shared, piece, minute)
+        if piece is None:
+            marked = {
+                key for (key,) in shared.con.execute("SELECT customer_key FROM wallet.changed_customers").fetchall()
+            }
+            assert marked == {key for key, *_ in before ^ statuses(shared)}
+
+
+def test_event_changes_its_component_and_nothing_else(shared: Warehouse) -> None:
+    """One event of a pass that shares an e-mail with another one derives these two of three passes."""
+    shared.clear()
+    ana = Listing("pass1", None, '{"customerId":"1","email":"ana@a.de"}')
+    same = Listing("pass2", None, '{"email":"ana@a.de"}')
+    other = Listing("pass3", None, '{"customerId":"3"}')
+    shared.take(World((), (Snapshot("s", NOON, complete=True, listings=(ana, same, other)),)))
+    shared.derive()
+    at = NOON + timedelta(hours=1)
+    shared.add(Delivery("pass2", "google", "installed", "e1", at, at))
+    assert derive_touched(shared.con, RULES, at) == Touched(passes=1, derived=2, changed_customers=1)
+    assert shared.con.execute(
+        "SELECT customer_key, wallet_status FROM wallet.customer_wallet_status ORDER BY 1"
+    ).fetchall() == [
+        ("customerId=1", "google"),
+        ("customerId=3", "none"),
+    ]
+
+
+def test_nothing_touched_changes_nothing(shared: Warehouse) -> None:
+    """Without new events nothing is derived."""
+    shared.clear()
+    assert derive_touched(shared.con, RULES, NOON) == Touched(0, 0, 0)
+
+
+def test_failure_leaves_all_as_it_was(shared: Warehouse) -> None:
+    """A derivation that breaks off keeps the passes touched, and the next one finds them."""
+    shared.clear()
+    shared.add(Delivery("pass1", "apple", "installed", "e1", NOON, NOON, identifiers='{"customerId":"1"}'))
+    broken = replace(RULES, identifier_order=("customerId", 'no"name'))
+    with pytest.raises(Exception, match="JSON path"):
+        derive_touched(shared.con, broken, NOON)
+    assert derive_touched(shared.con, RULES, NOON) == Touched(1, 1, 1)
+
+
+def run(warehouse: Warehouse, piece: Arrival, minute: int) -> None:
+    """Take a delivery over, or let a run take place: a daily one with its snapshot, or one of events."""
+    now = NOON + timedelta(days=1, minutes=minute)
+    if isinstance(piece, Delivery):
+        warehouse.add(piece)
+    elif piece is None:
+        derive_touched(warehouse.con, RULES, now)
+    else:
+        warehouse.add(piece)
+        warehouse.derive(now)
+
+
+def statuses(warehouse: Warehouse) -> set[tuple[Any, ...]]:
+    """Return the rows of all customers."""
+    return set(warehouse.con.execute(f"SELECT {STATUS} FROM wallet.customer_wallet_status").fetchall())
+
+
+def standing(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+    """Return the versions that stand."""
+    return warehouse.con.execute(
+        f"SELECT {STATUS} FROM wallet.customer_status_changes WHERE valid_to IS NULL ORDER BY ALL"
+    ).fetchall()
