@@ -22,7 +22,7 @@ from wallet_pipeline.sandbox.droppable import DroppableProtocol
 from wallet_pipeline.sandbox.faults import Faults
 from wallet_pipeline.sandbox.hubspot import create_app
 from wallet_pipeline.sandbox.hubspot_store import create_store
-from wallet_pipeline.sync.destination import FIELDS
+from wallet_pipeline.sync.destination import FIELDS, Scope
 from wallet_pipeline.sync.hubspot import HubSpotDestination
 from wallet_pipeline.sync.plan import PlanResult, PlanRules, make_plan
 from wallet_pipeline.sync.setup_crm import setup_crm
@@ -209,6 +209,19 @@ class Pipeline:
                 _put_customer(con, key, email, [_naive(fields.get(name)) for name in FIELDS], _naive(since))
             con.execute("COMMIT")
 
+    def event(self, key: str, fields: dict[str, Any] | None, email: str | None = None) -> None:
+        """Let an event change a customer, or with no fields take its last pass, and mark it as a derivation does."""
+        if fields is None:
+            self.remove_customer(key)
+        else:
+            known = self.sql("SELECT email FROM wallet.customer_wallet_status WHERE customer_key = ?", [key])
+            self.customer(key, fields, email or (known[0][0] if known else None), self.now)
+        self.sql(
+            "INSERT INTO wallet.changed_customers (customer_key, number, changed_at)"
+            " VALUES (?, nextval('wallet.change_numbers'), ?)",
+            [key, _naive(self.now)],
+        )
+
     def remove_customer(self, key: str) -> None:
         """Let no pass resolve to a customer any more."""
         self.sql("DELETE FROM wallet.customer_wallet_status WHERE customer_key = ?", [key])
@@ -218,18 +231,18 @@ class Pipeline:
         """The folder of work files and locks."""
         return self.folder / "staging"
 
-    def plan(self, approved: str = "") -> PlanResult:
+    def plan(self, approved: str = "", scope: Scope = "all") -> PlanResult:
         """Make a plan."""
-        return make_plan(self.open_warehouse, self.destination, self.staging, self.rules, self.now, approved)
+        return make_plan(self.open_warehouse, self.destination, self.staging, self.rules, self.now, scope, approved)
 
-    def deliver(self) -> DeliveryResult:
+    def deliver(self, scope: Scope = "all") -> DeliveryResult:
         """Send the plan."""
-        return deliver(self.open_warehouse, self.destination, self.staging, self.rules, lambda: self.now)
+        return deliver(self.open_warehouse, self.destination, self.staging, self.rules, lambda: self.now, scope)
 
-    def run(self) -> DeliveryResult:
+    def run(self, scope: Scope = "all") -> DeliveryResult:
         """Plan and send; time goes on by a minute."""
-        self.plan()
-        result = self.deliver()
+        self.plan(scope=scope)
+        result = self.deliver(scope)
         self.now += timedelta(minutes=1)
         return result
 

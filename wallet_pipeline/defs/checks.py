@@ -87,7 +87,7 @@ deliveries_verified = _check(
     "written_is_verified",
     "Everything that the last run wrote to the CRM was found there when it was read back.",
     "SELECT count(*) FROM (SELECT max_by(outcome, intended_at) AS outcome FROM crm.deliveries"
-    " WHERE plan_id = (SELECT max_by(plan_id, planned_at) FROM crm.plans) GROUP BY customer_key)"
+    " WHERE plan_id IN (SELECT max_by(plan_id, planned_at) FROM crm.plans GROUP BY scope) GROUP BY customer_key)"
     " WHERE outcome <> 'verified'",
     "crm_rejections lists each with its reason and the next step.",
 )

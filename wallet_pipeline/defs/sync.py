@@ -51,7 +51,7 @@ def crm_plan(context: dg.AssetExecutionContext, config: PlanConfig, pipeline: Pi
         _wait_until_settled(pipeline, rules)
         with connect(settings) as destination:
             plan = make_plan(
-                pipeline.open_warehouse, destination, settings.staging_dir, rules, now(), config.approve_plan
+                pipeline.open_warehouse, destination, settings.staging_dir, rules, now(), "all", config.approve_plan
             )
         with pipeline.open_warehouse() as con:
             actions = breakdown(

@@ -126,7 +126,7 @@ def _put_back(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
         con.execute(f"INSERT INTO {table} BY NAME FROM touched.{table}")
     (changed,) = con.execute(
         "INSERT INTO wallet.changed_customers BY NAME"
-        " SELECT customer_key, nextval('wallet.change_numbers') AS number FROM ("
+        " SELECT customer_key, nextval('wallet.change_numbers') AS number, $now AS changed_at FROM ("
         " SELECT DISTINCT customer_key FROM touched.wallet.customer_status_changes"
         " WHERE valid_from = $now OR valid_to = $now)",
         {"now": naive(now)},

@@ -20,6 +20,8 @@ Key = Literal["record_id", "customer_id", "email"]
 ErrorClass = Literal["data", "identity", "config", "quota", "transient"]
 Value = str | datetime | None
 Fields = Mapping[str, Value]
+# What a plan looks at: all customers, or those whom events have changed.
+Scope = Literal["all", "changes"]
 
 # In the order in which a record is looked for.
 KEYS: tuple[Key, ...] = ("record_id", "customer_id", "email")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import duckdb
@@ -13,6 +13,8 @@ from wallet_pipeline.sync.queries import as_json, query
 from wallet_pipeline.warehouse.connection import naive, transaction
 
 Via = Literal["created", "customer_id", "email"]
+
+_RETRY_AFTER = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -96,20 +98,21 @@ def close_abandoned(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def book(con: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome], since: datetime, now: datetime) -> None:
-    """Book what became of intentions that were booked at `since` or later: ledger, links, drift and rejections."""
+    """Book what became of intentions of `since` or later, and all that follows from it."""
     if not outcomes:
         return
     rows = json.dumps([_row(one) for one in outcomes])
     with transaction(con):
         con.execute(
             "CREATE OR REPLACE TEMP TABLE outcomes AS"
-            " SELECT o.*, d.customer_key, d.reason FROM (SELECT unnest(from_json(?, ?), recursive := TRUE)) o"
+            " SELECT o.*, d.customer_key, d.plan_id, d.reason FROM (SELECT unnest(from_json(?, ?), recursive := TRUE)) o"
             " JOIN (FROM crm.deliveries WHERE intended_at >= ?) d USING (delivery_id)",
             [rows, _OUTCOMES, naive(since)],
         )
         _close_intentions(con, naive(since))
         _keep_links(con, naive(now))
         _close_verified(con, naive(now))
+        _close_changes(con, naive(now))
         merge_rejections(con, "SELECT * FROM outcomes WHERE outcome <> 'verified'", naive(now))
         con.execute("DROP TABLE temp.outcomes")
 
@@ -195,4 +198,18 @@ def _close_verified(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
     con.execute(f"DELETE FROM crm.rejections WHERE customer_key IN ({verified})")
     con.execute(
         f"UPDATE crm.links SET departed_at = ? WHERE customer_key IN ({verified} AND reason = 'departed')", [now]
+    )
+
+
+def _close_changes(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
+    """Strike the changes that a plan knew and whose fate is settled; let those without an answer wait a while."""
+    con.execute(
+        "DELETE FROM wallet.changed_customers c USING outcomes o, crm.plans p"
+        " WHERE c.customer_key = o.customer_key AND p.plan_id = o.plan_id AND c.number <= p.changes_until"
+        " AND o.outcome <> 'unknown'"
+    )
+    con.execute(
+        "UPDATE wallet.changed_customers SET retry_at = ?"
+        " WHERE customer_key IN (SELECT customer_key FROM outcomes WHERE outcome = 'unknown')",
+        [now + _RETRY_AFTER],
     )

@@ -3,6 +3,12 @@
 from dataclasses import dataclass
 
 from wallet_pipeline.errors import ExplainedError
+from wallet_pipeline.sync.destination import Scope
+
+_NEXT_STEPS: dict[Scope, str] = {
+    "all": "approve just this plan: wallet-pipeline run --approve-plan {plan_hash}",
+    "changes": "start the daily run (wallet-pipeline run): it plans all customers, and says how to approve that.",
+}
 
 
 class StoppedPlanError(ExplainedError):
@@ -20,7 +26,9 @@ class MassChange:
     sentence: str
 
 
-def judge(turning: int, of: int, max_share: float, max_customers: int, plan_hash: str, approved: str) -> MassChange:
+def judge(
+    turning: int, of: int, max_share: float, max_customers: int, scope: Scope, plan_hash: str, approved: str
+) -> MassChange:
     """Compare a plan with both limits; beyond them only the approval of just this plan, by its hash, admits it."""
     share = turning / of if of else 0.0
     admitted = turning <= max_customers or share <= max_share or approved == plan_hash
@@ -33,6 +41,6 @@ def judge(turning: int, of: int, max_share: float, max_customers: int, plan_hash
             sentence += " The approval is for another plan: wallets or CRM have changed since."
         sentence += (
             " Nothing is written to the CRM. The run's metadata of crm_plan show whom it concerns; if that is right,"
-            f" approve just this plan: wallet-pipeline run --approve-plan {plan_hash}"
-        )
+            f" {_NEXT_STEPS[scope]}"
+        ).format(plan_hash=plan_hash)
     return MassChange(turning, of, share, admitted, sentence)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import duckdb
 
 from wallet_pipeline.settings import Settings
-from wallet_pipeline.sync.destination import Destination
+from wallet_pipeline.sync.destination import Destination, Scope
 from wallet_pipeline.sync.ledger import merge_rejections
 from wallet_pipeline.sync.mass_change import MassChange, judge
 from wallet_pipeline.sync.queries import count, one_row, query
@@ -58,6 +58,14 @@ class PlanRules:
 
 
 @dataclass(frozen=True)
+class Changes:
+    """Customers whom events have changed and the CRM was not compared with since: due, and still settling."""
+
+    due: int
+    waiting: int
+
+
+@dataclass(frozen=True)
 class PlanResult:
     """What the plan holds, whether it may be sent, and what making it took."""
 
@@ -71,30 +79,47 @@ class PlanResult:
     mass_change: MassChange
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """What a plan knows from its beginning: its scope, the time (naive, UTC), the last change, the hash approved."""
+
+    scope: Scope
+    now: datetime
+    changes_until: int
+    approved: str
+
+
 def make_plan(
     open_warehouse: OpenWarehouse,
     destination: Destination,
     work_dir: Path,
     rules: PlanRules,
     now: datetime,
+    scope: Scope = "all",
     approved: str = "",
 ) -> PlanResult:
     """Read the CRM and leave in crm.plan what differs; crm.links, crm.drift and crm.rejections follow what was seen.
 
-    `now` is aware. `approved` is the hash of a plan that may be sent though it is a mass change; any other mass change
-    is planned, but not admitted. Raises DefinitionsError when the CRM lacks the fields, ServiceError when it cannot be
-    read; the last plan then stands.
+    `now` is aware. With the scope `changes` only customers whom events have changed are looked at. `approved` is the
+    hash of a plan that may be sent though it is a mass change; any other mass change is planned, but not admitted.
+    Raises DefinitionsError when the CRM lacks the fields, ServiceError when it cannot be read; the last plan then
+    stands.
     """
     before = destination.requests
     require_definitions(destination)
     with work_file(work_dir, "plan") as file:
         with open_warehouse() as con, attached(con, file, "work"):
+            changes_until = count(con, "SELECT coalesce(max(number), 0) FROM wallet.changed_customers")
+            con.execute(
+                f"CREATE TABLE work.in_scope AS {query('in_scope')}", {"all": scope == "all", "now": naive(now)}
+            )
             con.execute(f"CREATE TABLE work.asked AS {query('candidates')}", _identifier(rules))
             con.execute(WORK_TABLES)
         read_crm(file, destination)
         with open_warehouse() as con, attached(con, file, "work"):
             _compare(con, destination, rules, naive(now))
-            return _write_plan(con, rules, naive(now), approved, destination.requests - before)
+            begun = _Begun(scope, naive(now), changes_until, approved)
+            return _write_plan(con, rules, begun, destination.requests - before)
 
 
 def seconds_until_settled(con: duckdb.DuckDBPyConnection, rules: PlanRules, now: datetime) -> float:
@@ -104,6 +129,13 @@ def seconds_until_settled(con: duckdb.DuckDBPyConnection, rules: PlanRules, now:
         return 0.0
     left: timedelta = rules.settle_window - (naive(now) - newest)
     return min(max(left, timedelta(0)), rules.settle_window).total_seconds()
+
+
+def count_changes(con: duckdb.DuckDBPyConnection, rules: PlanRules, now: datetime) -> Changes:
+    """Return how many customers whom events have changed can be sent now, and how many have yet to come to rest."""
+    values = {"now": naive(now), "settle_window": rules.settle_window, "settle_cap": rules.settle_cap}
+    due, waiting = one_row(con, query("changes_due"), values)
+    return Changes(int(due), int(waiting))
 
 
 def _identifier(rules: PlanRules) -> dict[str, str]:
@@ -118,21 +150,19 @@ def _compare(con: duckdb.DuckDBPyConnection, destination: Destination, rules: Pl
     tolerance = _tolerance(rules)
     con.execute(_APART)
     _build(con, "candidates", _identifier(rules))
-    _build(con, "matches", {})
+    _build(con, "matches", _identifier(rules))
     _build(con, "compared", tolerance)
     _build(con, "first_changes", tolerance)
     _build(con, "plan", _judgement(destination, rules, now))
 
 
-def _write_plan(
-    con: duckdb.DuckDBPyConnection, rules: PlanRules, now: datetime, approved: str, requests: int
-) -> PlanResult:
+def _write_plan(con: duckdb.DuckDBPyConnection, rules: PlanRules, begun: _Begun, requests: int) -> PlanResult:
     with transaction(con):
-        plan_id, plan_hash = _replace_plan(con, now)
-        mass_change = _admit(con, rules, plan_id, plan_hash, now, approved)
-        _follow_links(con, now)
-        con.execute(f"INSERT INTO crm.drift BY NAME {query('drift')}", _tolerance(rules) | {"now": now})
-        _close_what_is_settled(con, now)
+        plan_id, plan_hash = _replace_plan(con, begun)
+        mass_change = _admit(con, rules, begun, plan_id, plan_hash)
+        _follow_links(con, begun.now)
+        con.execute(f"INSERT INTO crm.drift BY NAME {query('drift')}", _tolerance(rules) | {"now": begun.now})
+        _close_what_is_settled(con, begun)
         return _result(con, plan_id, plan_hash, mass_change, requests)
 
 
@@ -151,35 +181,47 @@ def _judgement(destination: Destination, rules: PlanRules, now: datetime) -> dic
     }
 
 
-def _replace_plan(con: duckdb.DuckDBPyConnection, now: datetime) -> tuple[str, str]:
-    """Put the new plan in place and return its id and the hash over what it sends."""
+def _replace_plan(con: duckdb.DuckDBPyConnection, begun: _Begun) -> tuple[str, str]:
+    """Put the new plan in place and return its id and the hash over what it sends.
+
+    A plan of all customers takes the place of everything; one of changes that of the last one of changes, and of what
+    is planned for its customers.
+    """
     plan_id, plan_hash = one_row(
         con,
         "SELECT uuid()::VARCHAR, md5(coalesce(string_agg(md5(CAST(p AS VARCHAR)), '' ORDER BY customer_key), ''))"
         " FROM work.plan p WHERE position IS NOT NULL",
     )
-    con.execute("DELETE FROM crm.plan")
+    con.execute(
+        "DELETE FROM crm.plan WHERE $all OR customer_key IN (FROM work.in_scope)"
+        " OR plan_id IN (SELECT plan_id FROM crm.plans WHERE scope = 'changes')",
+        {"all": begun.scope == "all"},
+    )
     con.execute(
         "INSERT INTO crm.plan BY NAME SELECT *, ? AS plan_id, ? AS plan_hash, ? AS planned_at FROM work.plan",
-        [plan_id, plan_hash, now],
+        [plan_id, plan_hash, begun.now],
     )
     return plan_id, plan_hash
 
 
-def _admit(
-    con: duckdb.DuckDBPyConnection, rules: PlanRules, plan_id: str, plan_hash: str, now: datetime, approved: str
-) -> MassChange:
+def _admit(con: duckdb.DuckDBPyConnection, rules: PlanRules, begun: _Begun, plan_id: str, plan_hash: str) -> MassChange:
     """Judge the new plan, and keep the verdict beside it: `deliver` sends no other plan than an admitted one."""
     turning = count(
-        con, f"SELECT count(*) FROM crm.plan WHERE position > 0 AND {_HELD_A_WALLET} AND wallet_status = 'none'"
+        con, f"SELECT count(*) FROM work.plan WHERE position > 0 AND {_HELD_A_WALLET} AND wallet_status = 'none'"
     )
-    of = count(con, f"SELECT count(*) FROM work.compared WHERE {_HELD_A_WALLET}")
-    verdict = judge(turning, of, rules.max_none_share, rules.max_none_customers, plan_hash, approved)
+    if begun.scope == "all":
+        of = count(con, f"SELECT count(*) FROM work.compared WHERE {_HELD_A_WALLET}")
+    else:  # the CRM was not asked for the others: those who have a wallet stand for those who have one there
+        of = turning + count(con, "SELECT count(*) FROM wallet.customer_wallet_status WHERE wallet_status <> 'none'")
+    verdict = judge(turning, of, rules.max_none_share, rules.max_none_customers, begun.scope, plan_hash, begun.approved)
     con.execute(
-        "INSERT INTO crm.plans (plan_id, plan_hash, planned_at, turning_to_none, with_wallet, admitted, verdict)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [plan_id, plan_hash, now, turning, of, verdict.admitted, verdict.sentence],
-    )
+        "INSERT INTO crm.plans (plan_id, plan_hash, planned_at, turning_to_none, with_wallet, admitted, verdict, scope,"
+        " changes_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            plan_id, plan_hash, begun.now, turning, of, verdict.admitted, verdict.sentence, begun.scope,
+            begun.changes_until,
+        ],
+    )  # fmt: skip
     return verdict
 
 
@@ -210,20 +252,27 @@ def _follow_links(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
     )
 
 
-def _close_what_is_settled(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
-    """Close drift and rejections of customers whom the CRM was read to be right about; list those held back."""
+def _close_what_is_settled(con: duckdb.DuckDBPyConnection, begun: _Begun) -> None:
+    """Close drift, rejections and changes of customers whom the CRM was read to be right about; list those held."""
+    of_the_plan = "customer_key NOT IN (SELECT customer_key FROM work.plan)"
+    in_scope = "($all OR customer_key IN (FROM work.in_scope))"
+    everything = {"all": begun.scope == "all"}
     con.execute(
-        "UPDATE crm.drift SET repaired_at = ? WHERE repaired_at IS NULL"
-        " AND customer_key NOT IN (SELECT customer_key FROM crm.plan)",
-        [now],
+        f"UPDATE crm.drift SET repaired_at = $now WHERE repaired_at IS NULL AND {of_the_plan} AND {in_scope}",
+        everything | {"now": begun.now},
     )
-    con.execute("DELETE FROM crm.rejections WHERE customer_key NOT IN (SELECT customer_key FROM crm.plan)")
-    merge_rejections(con, query("held_back"), now)
+    con.execute(f"DELETE FROM crm.rejections WHERE {of_the_plan} AND {in_scope}", everything)
+    con.execute(
+        "DELETE FROM wallet.changed_customers WHERE number <= ? AND customer_key IN (FROM work.in_scope)"
+        " AND customer_key NOT IN (SELECT customer_key FROM work.plan WHERE position > 0 OR reason = 'settling')",
+        [begun.changes_until],
+    )
+    merge_rejections(con, query("held_back"), begun.now)
 
 
 def _result(
     con: duckdb.DuckDBPyConnection, plan_id: str, plan_hash: str, mass_change: MassChange, requests: int
 ) -> PlanResult:
-    by_action = dict(con.execute("SELECT action, count(*) FROM crm.plan GROUP BY ALL ORDER BY ALL").fetchall())
+    by_action = dict(con.execute("SELECT action, count(*) FROM work.plan GROUP BY ALL ORDER BY ALL").fetchall())
     customers, records = (count(con, f"SELECT count(*) FROM work.{table}") for table in ("compared", "records"))
     return PlanResult(plan_id, plan_hash, sum(by_action.values()), by_action, customers, records, requests, mass_change)

@@ -15,9 +15,11 @@ def query(name: str) -> str:
     return (files("wallet_pipeline.sync") / "sql" / f"{name}.sql").read_text()
 
 
-def one_row(con: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...]:
+def one_row(
+    con: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()
+) -> tuple[Any, ...]:
     """Return the first row of a query that has one for sure."""
-    row = con.execute(sql, list(values)).fetchone()
+    row = con.execute(sql, values).fetchone()
     if row is None:
         raise LookupError(sql)
     return row

@@ -14,14 +14,14 @@ from typing import Literal
 import duckdb
 
 from wallet_pipeline.clients.http import AuthenticationError, NotFoundError, QuotaError, ScopeError, ServiceError
-from wallet_pipeline.sync.destination import Destination, ErrorClass, Receipt, Record, Write
+from wallet_pipeline.sync.destination import Destination, ErrorClass, Receipt, Record, Scope, Write
 from wallet_pipeline.sync.ledger import Intention, Outcome, Via, book, close_abandoned, intend, owned_records, withdraw
 from wallet_pipeline.sync.mass_change import StoppedPlanError
 from wallet_pipeline.sync.plan import PlanRules
 from wallet_pipeline.sync.read_back import differences, holds, is_verified, locate
 from wallet_pipeline.sync.setup_crm import require_definitions
 from wallet_pipeline.warehouse.connection import OpenWarehouse
-from wallet_pipeline.warehouse.staging import one_at_a_time
+from wallet_pipeline.warehouse.staging import in_turn
 
 log = logging.getLogger(__name__)
 
@@ -74,37 +74,39 @@ class _Slice:
 
 
 def deliver(
-    open_warehouse: OpenWarehouse, destination: Destination, work_dir: Path, rules: PlanRules, clock: Clock
+    open_warehouse: OpenWarehouse,
+    destination: Destination,
+    work_dir: Path,
+    rules: PlanRules,
+    clock: Clock,
+    scope: Scope = "all",
 ) -> DeliveryResult:
-    """Send the plan in crm.plan, if it is admitted, and return what became of it; only one run sends at a time.
+    """Send the newest plan of that scope, if it is admitted, and return what became of it.
 
-    A plan that is replaced meanwhile is left. `stopped` says why a day's quota ended the run; what is left stays
-    planned. Raises StoppedPlanError, DefinitionsError, and ServiceError (booked first) for any other end.
+    Only one run sends at a time; several take turns, wave by wave. A plan that is replaced meanwhile is left. `stopped`
+    says why a day's quota ended the run; what is left stays planned. Raises StoppedPlanError, DefinitionsError, and
+    ServiceError (booked first) for any other end.
     """
-    with one_at_a_time(work_dir, "sender"):
-        return _deliver(open_warehouse, destination, rules, clock)
-
-
-def _deliver(open_warehouse: OpenWarehouse, destination: Destination, rules: PlanRules, clock: Clock) -> DeliveryResult:
     before = destination.requests
     with open_warehouse() as con:
-        close_abandoned(con)
-        plan_id, last = _admitted_plan(con)
+        plan_id, last = _admitted_plan(con, scope)
     if last:
         require_definitions(destination)
     sender = _Sender(open_warehouse, destination, rules, clock)
-    done, tally, error = _send_all(sender, plan_id, last)
+    done, tally, error = _send_all(sender, work_dir, plan_id, last)
     if error and not isinstance(error, QuotaError):
         raise error
     left = last - done + tally["unsent"]
     return _result(tally, left, destination.requests - before, str(error) if error else None)
 
 
-def _admitted_plan(con: duckdb.DuckDBPyConnection) -> tuple[str, int]:
-    """Return the id of the plan in crm.plan and its last position. Raises StoppedPlanError when it is not admitted."""
+def _admitted_plan(con: duckdb.DuckDBPyConnection, scope: Scope) -> tuple[str, int]:
+    """Return the id of the newest plan in crm.plan and its last position; StoppedPlanError when it is not admitted."""
     row = con.execute(
         "SELECT plan_id, coalesce(max(position), 0), admitted, verdict"
-        " FROM crm.plan JOIN crm.plans USING (plan_id) GROUP BY ALL"
+        " FROM crm.plan JOIN (FROM crm.plans WHERE scope = ?) p USING (plan_id)"
+        " GROUP BY plan_id, admitted, verdict, p.planned_at ORDER BY p.planned_at DESC",
+        [scope],
     ).fetchone()
     plan_id, last, admitted, verdict = row or ("", 0, True, "")
     if not admitted:
@@ -112,28 +114,25 @@ def _admitted_plan(con: duckdb.DuckDBPyConnection) -> tuple[str, int]:
     return plan_id, last
 
 
-def _send_all(sender: "_Sender", plan_id: str, last: int) -> tuple[int, Counter[str], ServiceError | None]:
-    """Send wave by wave; the warehouse is open only to book the last wave and take the next one."""
-    done, tally, slices = 0, Counter[str](), list[_Slice]()
-    began, since = time.monotonic(), sender.clock()
+def _send_all(
+    sender: "_Sender", work_dir: Path, plan_id: str, last: int
+) -> tuple[int, Counter[str], ServiceError | None]:
+    """Send wave by wave; the warehouse is open only to take a wave, and to book it."""
+    done, tally = 0, Counter[str]()
+    began = time.monotonic()
     with ThreadPoolExecutor(_SENDERS) as threads:
-        while True:
-            error = next((one.error for one in slices if one.error), None)
-            with sender.open_warehouse() as con:
-                withdraw(con, [delivery_id for one in slices for delivery_id in one.unsent()], since)
-                book(con, [outcome for one in slices for outcome in one.outcomes.values()], since, sender.clock())
-                if error or done >= last:
-                    return done, tally, error
-                since, until = sender.clock(), min(last, done + _SLICES_AT_ONCE * sender.size)
-                intentions = intend(con, plan_id, done, until, since)
-            slices = [_Slice(intentions[at : at + sender.size]) for at in range(0, len(intentions), sender.size)]
-            list(threads.map(sender.send, slices))
-            tally.update(outdated=until - done - len(intentions))
+        while done < last:
+            until = min(last, done + _SLICES_AT_ONCE * sender.size)
+            with in_turn(work_dir, "sender"):
+                slices = sender.send_wave(threads, plan_id, done, until)
+            tally.update(outdated=until - done - sum(len(one.intentions) for one in slices))
             tally.update(_counts(slices))
             done = until
-            sent = done - tally["unsent"]
-            rate = sent / max(time.monotonic() - began, 0.001)
-            log.info("%s: %d of %d customers sent, %.0f/s", sender.name, sent, last, rate)
+            if error := next((one.error for one in slices if one.error), None):
+                return done, tally, error
+            rate = (done - tally["unsent"]) / max(time.monotonic() - began, 0.001)
+            log.info("%s: %d of %d customers sent, %.0f/s", sender.name, done - tally["unsent"], last, rate)
+    return done, tally, None
 
 
 def _counts(slices: Iterable[_Slice]) -> Counter[str]:
@@ -169,6 +168,19 @@ class _Sender:
         self._precision = destination.capabilities.time_precision
         self._asking = threading.Lock()
         self._end: ServiceError | None = None
+
+    def send_wave(self, threads: ThreadPoolExecutor, plan_id: str, after: int, until: int) -> list[_Slice]:
+        """Book the plan's rows at these positions as intended, send them in slices, and book what became of each."""
+        with self.open_warehouse() as con:
+            close_abandoned(con)
+            since = self.clock()
+            intentions = intend(con, plan_id, after, until, since)
+        slices = [_Slice(intentions[at : at + self.size]) for at in range(0, len(intentions), self.size)]
+        list(threads.map(self.send, slices))
+        with self.open_warehouse() as con:
+            withdraw(con, [delivery_id for one in slices for delivery_id in one.unsent()], since)
+            book(con, [outcome for one in slices for outcome in one.outcomes.values()], since, self.clock())
+        return slices
 
     def send(self, work: _Slice) -> None:
         """Fill in the slice's outcomes. An error that ends the run leaves unknown what was sent, the rest without."""

@@ -5,7 +5,7 @@ import logging
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -52,6 +52,15 @@ def one_at_a_time(folder: Path, name: str) -> Iterator[None]:
         except BlockingIOError:
             log.info("waiting for another run, which is the %s now", name)
             fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def in_turn(folder: Path, name: str) -> Iterator[None]:
+    """Let one process at a time into the block, by turns: whoever leaves it queues up behind the one that waits."""
+    with ExitStack() as turn:
+        with one_at_a_time(folder, f"next-{name}"):
+            turn.enter_context(one_at_a_time(folder, name))
         yield
 
 

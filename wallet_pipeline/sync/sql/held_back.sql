@@ -12,5 +12,5 @@ SELECT
         WHEN reason = 'disputed identifier' THEN 'Correct the passes that bear the identifier; see identity_conflicts.'
         ELSE 'Check the record: its customer''s passes bear another customer''s identifier now.'
     END AS next_step
-FROM crm.plan
+FROM work.plan
 WHERE action = 'hold' AND reason <> 'settling'

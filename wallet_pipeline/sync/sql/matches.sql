@@ -1,5 +1,5 @@
 -- The CRM record of each candidate, as read for this plan, and why it must not be written, if so.
--- Grain and key: customer_key. Read by compared. work is the plan's work file.
+-- Grain and key: customer_key. Read by compared. work is the plan's work file. $customer_identifier: see candidates.
 -- A record belongs to the customer that is linked to it or whose id it carries; one found by e-mail must be free. An e-mail
 -- of several customers was not asked for: it names none of them.
 WITH found AS (
@@ -17,10 +17,25 @@ WITH found AS (
     LEFT JOIN work.answers by_customer_id ON by_customer_id.key = 'customer_id' AND by_customer_id.asked = asked.customer_id
     LEFT JOIN work.answers by_email ON by_email.key = 'email' AND by_email.asked = asked.email
 ),
+outside AS (  -- customers whom this plan does not look at, and whose record one of these is all the same
+    SELECT l.customer_key, l.record_id, 'link' AS via
+    FROM crm.links l
+    SEMI JOIN found USING (record_id)
+    ANTI JOIN work.asked USING (customer_key)
+    WHERE l.departed_at IS NULL
+    UNION
+    SELECT c.customer_key, r.record_id, 'link'
+    FROM work.records r
+    JOIN wallet.customer_wallet_status c ON c.customer_key = $customer_identifier || '=' || r.customer_id
+    ANTI JOIN work.asked ON asked.customer_key = c.customer_key
+),
 claims AS (
     SELECT record_id, count(*) AS customers, count(*) FILTER (via <> 'email') AS by_right
-    FROM found
-    WHERE record_id IS NOT NULL AND NOT is_departed
+    FROM (
+        SELECT record_id, via FROM found WHERE record_id IS NOT NULL AND NOT is_departed
+        UNION ALL
+        SELECT record_id, via FROM outside
+    )
     GROUP BY record_id
 )
 SELECT

@@ -21,8 +21,16 @@ COMMENT ON TABLE raw.touched_passes IS 'Passes with events that were taken over,
 COMMENT ON COLUMN raw.touched_passes.pass_id IS 'Id of the pass.';
 
 CREATE SEQUENCE wallet.change_numbers;
-CREATE TABLE wallet.changed_customers (customer_key VARCHAR, number BIGINT, retry_at TIMESTAMP);
+CREATE TABLE wallet.changed_customers (customer_key VARCHAR, number BIGINT, changed_at TIMESTAMP, retry_at TIMESTAMP);
 COMMENT ON TABLE wallet.changed_customers IS 'Customers whose row events have changed and whom the CRM has not been compared with since. One row per change.';
 COMMENT ON COLUMN wallet.changed_customers.customer_key IS 'Key of the customer.';
 COMMENT ON COLUMN wallet.changed_customers.number IS 'Number of the change: later ones are greater.';
+COMMENT ON COLUMN wallet.changed_customers.changed_at IS 'When the new row was derived, UTC.';
 COMMENT ON COLUMN wallet.changed_customers.retry_at IS 'When to try again, UTC, after the CRM gave no answer; null before.';
+
+ALTER TABLE crm.plans ADD COLUMN scope VARCHAR;
+ALTER TABLE crm.plans ADD COLUMN changes_until BIGINT;
+UPDATE crm.plans SET scope = 'all', changes_until = 0;
+COMMENT ON COLUMN crm.plans.scope IS 'all: a plan of all customers. changes: of those whom events have changed.';
+COMMENT ON COLUMN crm.plans.changes_until IS 'Number of the last change in wallet.changed_customers that the plan knows.';
+COMMENT ON TABLE crm.plan IS 'What is meant to be done in the CRM, by the newest plan of all customers and the newest of changes: one row per customer that is not to be left alone. Key: customer_key.';

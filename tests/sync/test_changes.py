@@ -1,0 +1,217 @@
+"""The plan of those whom events have changed: what it looks at, sends, leaves alone, and crosses off."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+
+from tests.sync.conftest import APPLE, GOOGLE, NONE, Account, Pipeline
+from wallet_pipeline.sync.mass_change import StoppedPlanError
+from wallet_pipeline.sync.plan import Changes, count_changes
+
+KEY, OTHER = "customerId=C-1", "customerId=C-2"
+
+
+@pytest.fixture
+def told(account: Account, pipeline: Pipeline) -> dict[str, str]:
+    """Deliver two customers with Apple and return their records by key."""
+    records = {key: account.add(email=f"{key[-1]}@x.test", customer_id=key[-3:]) for key in (KEY, OTHER)}
+    pipeline.customers({key: f"{key[-1]}@x.test" for key in records}, APPLE)
+    pipeline.run()
+    account.forget_requests()
+    return records
+
+
+def changed(pipeline: Pipeline) -> list[str]:
+    """Return the customers that are left to look at."""
+    return [key for (key,) in pipeline.sql("SELECT DISTINCT customer_key FROM wallet.changed_customers ORDER BY 1")]
+
+
+def test_only_the_changed_customer_is_read_and_written(
+    account: Account, pipeline: Pipeline, told: dict[str, str]
+) -> None:
+    """Another customer's record is neither asked for nor repaired, whatever somebody did to it."""
+    account.edit(told[OTHER], wallet_status="none")
+    pipeline.event(KEY, GOOGLE)
+    plan = pipeline.plan(scope="changes")
+    result = pipeline.deliver("changes")
+    assert (plan.customers, plan.records, result.verified) == (1, 1, 1)
+    assert account.wallet(told[KEY])["wallet_status"] == "google"
+    assert account.wallet(told[OTHER])["wallet_status"] == "none"
+
+
+@pytest.mark.usefixtures("told")
+def test_change_is_crossed_off_once_it_is_verified(pipeline: Pipeline) -> None:
+    """Between the plan and the read back the change stands; after it there is nothing left to look at."""
+    pipeline.event(KEY, GOOGLE)
+    pipeline.plan(scope="changes")
+    assert changed(pipeline) == [KEY]
+    pipeline.deliver("changes")
+    assert changed(pipeline) == []
+
+
+@pytest.mark.usefixtures("told")
+def test_change_that_the_crm_holds_already_is_crossed_off_by_the_plan(pipeline: Pipeline) -> None:
+    """A row that is back at what the CRM holds is not sent, and not looked at again."""
+    pipeline.event(KEY, APPLE)
+    assert pipeline.plan(scope="changes").rows == 0
+    assert changed(pipeline) == []
+
+
+@pytest.mark.usefixtures("told")
+def test_unsettled_change_waits_for_the_next_plan(pipeline: Pipeline) -> None:
+    """Within the settle window nothing is sent; when it is over, the same change is."""
+    pipeline.use(settle_window=timedelta(seconds=60))
+    pipeline.event(KEY, GOOGLE | {"wallet_last_changed_at": pipeline.now - timedelta(seconds=59)})
+    pipeline.plan(scope="changes")
+    assert pipeline.decisions()[KEY] == ("hold", "settling")
+    assert changes(pipeline) == Changes(due=0, waiting=1)
+    pipeline.now += timedelta(seconds=1)
+    assert changes(pipeline) == Changes(due=1, waiting=0)
+    pipeline.plan(scope="changes")
+    assert pipeline.decisions()[KEY] == ("update", "changed")
+
+
+@pytest.mark.usefixtures("told")
+def test_change_that_never_comes_to_rest_is_due_after_the_cap(pipeline: Pipeline) -> None:
+    """Ten minutes after the first change the customer is due, however lately it changed again."""
+    pipeline.use(settle_window=timedelta(seconds=60), settle_cap=timedelta(minutes=10))
+    for _ in range(11):
+        pipeline.event(KEY, GOOGLE | {"wallet_last_changed_at": pipeline.now})
+        pipeline.now += timedelta(minutes=1) - timedelta(seconds=1)
+    assert changes(pipeline) == Changes(due=1, waiting=0)
+
+
+@pytest.mark.usefixtures("told")
+def test_change_since_the_plan_stays_to_be_looked_at(pipeline: Pipeline) -> None:
+    """What an event changed after the plan was made is not crossed off with what the plan sent."""
+    pipeline.event(KEY, GOOGLE)
+    pipeline.plan(scope="changes")
+    pipeline.event(KEY, NONE)
+    result = pipeline.deliver("changes")
+    assert (result.outdated, changed(pipeline)) == (1, [KEY])
+
+
+def test_customer_without_an_answer_is_tried_again_after_a_while(
+    account: Account, pipeline: Pipeline, told: dict[str, str]
+) -> None:
+    """When the CRM broke off, the change stays, not due for a minute; then it is sent."""
+    pipeline.event(KEY, GOOGLE)
+    pipeline.plan(scope="changes")
+    account.spoil("batch/update", "drop", times=20)
+    assert pipeline.deliver("changes").unknown == 1
+    account.control("DELETE", "faults")
+    assert (changed(pipeline), changes(pipeline)) == ([KEY], Changes(due=0, waiting=1))
+    assert pipeline.plan(scope="changes").customers == 0
+    pipeline.now += timedelta(minutes=1)
+    assert pipeline.run("changes").verified == 1
+    assert account.wallet(told[KEY])["wallet_status"] == "google"
+
+
+@pytest.mark.usefixtures("told")
+def test_plan_of_all_crosses_off_what_it_has_seen(pipeline: Pipeline) -> None:
+    """The daily run leaves nothing to the event runs that it has sent itself."""
+    pipeline.event(KEY, GOOGLE)
+    assert pipeline.run().verified == 1
+    assert changed(pipeline) == []
+
+
+@pytest.mark.parametrize("order", [("all", "changes"), ("changes", "all")])
+def test_both_plans_stand_side_by_side(
+    account: Account, pipeline: Pipeline, told: dict[str, str], order: tuple[str, str]
+) -> None:
+    """Made in either order and sent in either order, both end with the truth in the CRM."""
+    account.edit(told[OTHER], wallet_status="none")
+    pipeline.event(KEY, GOOGLE)
+    for scope in order:
+        pipeline.plan(scope=scope)
+    for scope in reversed(order):
+        pipeline.deliver(scope)
+    statuses = [account.wallet(told[key])["wallet_status"] for key in (KEY, OTHER)]
+    assert statuses == ["google", "apple"]
+
+
+def test_departed_customer_is_told_once(account: Account, pipeline: Pipeline, told: dict[str, str]) -> None:
+    """A customer whom events took the last pass from becomes `none`."""
+    pipeline.event(KEY, None)
+    assert pipeline.run("changes").verified == 1
+    assert account.wallet(told[KEY])["wallet_status"] == "none"
+    assert changed(pipeline) == []
+
+
+def test_departed_customer_that_the_crm_never_knew_is_crossed_off(pipeline: Pipeline) -> None:
+    """Where nothing was ever told, nothing is left to tell."""
+    pipeline.event("customerId=C-9", None)
+    assert pipeline.plan(scope="changes").rows == 0
+    assert changed(pipeline) == []
+
+
+def test_record_of_a_customer_who_did_not_change_is_not_taken(account: Account, pipeline: Pipeline) -> None:
+    """A record found by e-mail stays with the customer whose id it carries, though the plan does not look at them."""
+    record = account.add(email="ann@x.test", customer_id="C-1")
+    pipeline.customer(KEY, APPLE)
+    pipeline.event("email=ann@x.test", GOOGLE, email="ann@x.test")
+    pipeline.plan(scope="changes")
+    assert pipeline.decisions() == {"email=ann@x.test": ("hold", "conflict: several customers match the record")}
+    assert account.wallet(record)["wallet_status"] is None
+
+
+def test_record_linked_to_a_customer_who_did_not_change_is_not_taken(account: Account, pipeline: Pipeline) -> None:
+    """A record that is linked to another customer is theirs, though it carries no customer id."""
+    record = account.add(email="ann@x.test")
+    pipeline.customer(KEY, APPLE)
+    pipeline.sql("INSERT INTO crm.links (customer_key, record_id) VALUES (?, ?)", [KEY, record])
+    pipeline.event("email=ann@x.test", GOOGLE, email="ann@x.test")
+    pipeline.plan(scope="changes")
+    assert pipeline.decisions() == {"email=ann@x.test": ("hold", "conflict: several customers match the record")}
+
+
+def test_mass_change_by_events_stops_too(account: Account, pipeline: Pipeline) -> None:
+    """Events that would take the wallet from too many at once are not sent; the daily run is named as the way on."""
+    keys = [f"customerId=M-{number}" for number in range(10)]
+    for key in keys:
+        account.add(email=f"{key[-3:].lower()}@x.test", customer_id=key[-3:])
+    pipeline.customers({key: f"{key[-3:].lower()}@x.test" for key in keys}, APPLE)
+    pipeline.run()
+    pipeline.use(max_none_customers=2, max_none_share=0.5)
+    for key in keys[:6]:
+        pipeline.event(key, NONE, email=f"{key[-3:].lower()}@x.test")
+    verdict = pipeline.plan(scope="changes").mass_change
+    assert (verdict.turning, verdict.of, verdict.admitted) == (6, 10, False)
+    with pytest.raises(StoppedPlanError, match="start the daily run"):
+        pipeline.deliver("changes")
+
+
+def test_rejection_of_another_customer_stays(account: Account, pipeline: Pipeline, told: dict[str, str]) -> None:
+    """A plan of changes forgets no trouble of customers whom it did not look at."""
+    assert told
+    assert account
+    pipeline.sql("INSERT INTO crm.rejections (customer_key, message) VALUES (?, 'refused')", [OTHER])
+    pipeline.event(KEY, GOOGLE)
+    pipeline.run("changes")
+    assert pipeline.sql("SELECT customer_key FROM crm.rejections") == [(OTHER,)]
+
+
+def test_event_run_gets_its_turn_while_a_long_run_sends(account: Account, pipeline: Pipeline) -> None:
+    """A change is sent between two waves of the daily run, not after its last one."""
+    keys = {f"customerId=L-{number:04}": f"l-{number:04}@x.test" for number in range(1601)}
+    pipeline.customers(keys, APPLE)
+    pipeline.plan()
+    account.switch(rate_limit=100_000)
+    daily = threading.Thread(target=pipeline.deliver)
+    daily.start()
+    while not pipeline.sql("SELECT 1 FROM crm.deliveries"):
+        assert daily.is_alive()
+    record = account.add(email="1@x.test", customer_id="C-1")
+    pipeline.event(KEY, GOOGLE, email="1@x.test")
+    assert pipeline.run("changes").verified == 1
+    left = pipeline.sql("SELECT count(*) FROM crm.plan ANTI JOIN crm.deliveries USING (customer_key)")
+    daily.join()
+    assert left > [(0,)]
+    assert account.wallet(record)["wallet_status"] == "google"
+
+
+def changes(pipeline: Pipeline) -> Changes:
+    """Return how many changes are due, and how many wait."""
+    with pipeline.open_warehouse() as con:
+        return count_changes(con, pipeline.rules, pipeline.now)
