@@ -16,7 +16,7 @@ import duckdb
 import uvicorn
 from starlette.types import ASGIApp
 
-from wallet_pipeline.sandbox import hubspot, hubspot_gate, hubspot_store, wallet_crew, world
+from wallet_pipeline.sandbox import hubspot, hubspot_gate, hubspot_store, wallet_crew, wallet_crew_gate, world
 from wallet_pipeline.sandbox.droppable import DroppableProtocol
 from wallet_pipeline.sandbox.faults import Faults
 
@@ -161,8 +161,8 @@ def _announce(folder: Path, shown: world.World, urls: list[str]) -> None:
         "wallet_crew_url": urls[0],
         "hubspot_url": urls[1],
         "tenant_id": world.TENANT_ID,
-        "api_key": wallet_crew.FULL_KEY,
-        "keys": wallet_crew.KEYS,
+        "api_key": wallet_crew_gate.FULL_KEY,
+        "keys": wallet_crew_gate.KEYS,
         "access_token": hubspot_gate.FULL_TOKEN,
         "passes": shown.passes,
         "seed": shown.seed,

@@ -38,6 +38,22 @@ class Counts(BaseModel):
         return {kind: count for kind, count in self.model_dump(exclude={"at"}).items() if count}
 
 
+@dataclass(frozen=True)
+class Happening:
+    """An event, and the body of the pass that it happened to, as it is listed afterwards."""
+
+    event: Event
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an advance did: an answer per change for the caller, and the events that it made."""
+
+    answers: list[dict[str, Any]]
+    happenings: list[Happening]
+
+
 @dataclass
 class _Step:
     """One change to make: its number, its time, the pass it falls on, and what becomes of that."""
@@ -134,15 +150,16 @@ _KINDS: dict[str, Callable[[_Step], dict[str, Any]]] = {
 _OF_A_WALLET = {"installs", "uninstalls", "second_devices"}
 
 
-def advance(world: World, counts: Counts) -> list[dict[str, Any]]:
+def advance(world: World, counts: Counts) -> Outcome:
     """Make the changes, no two on one customer, and return what changed; all or, with NotEnoughPassesError, nothing."""
     with world.transaction():
         steps = _draw(world, counts)
         answers = [{**_answer(kind, step), **_KINDS[kind](step)} for kind, step in steps]
         world.delete_passes([step.listed.id for kind, step in steps if kind == "deletes"])
         world.put_passes([step.finished() for kind, step in steps if kind != "deletes"])
-        world.add_events([event for _, step in steps for event in step.events])
-    return answers
+        happenings = [Happening(event, step.body) for _, step in steps for event in step.events]
+        world.add_events([happening.event for happening in happenings])
+    return Outcome(answers, happenings)
 
 
 def _draw(world: World, counts: Counts) -> list[tuple[str, _Step]]:

@@ -1,13 +1,10 @@
-"""The stand-in of The Wallet Crew: the Pass API and the Insights API of one tenant, and controls below `/sandbox/`."""
+"""The stand-in of The Wallet Crew: passes, Insights and webhooks of one tenant, and controls below `/sandbox/`."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http import HTTPStatus
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders, QueryParams
@@ -21,20 +18,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wallet_pipeline.sandbox import changes, insights
 from wallet_pipeline.sandbox.faults import FaultMiddleware, Faults
 from wallet_pipeline.sandbox.listing import InvalidQueryError, Listing, joined, parse_query
-from wallet_pipeline.sandbox.world import TENANT_ID, ListedPass, World
+from wallet_pipeline.sandbox.wallet_crew_gate import INSIGHTS_READ, PASS_READ, control, guarded, problem
+from wallet_pipeline.sandbox.webhook_delivery import Deliveries
+from wallet_pipeline.sandbox.webhook_settings import WebhookSettings
+from wallet_pipeline.sandbox.webhooks import Webhooks
+from wallet_pipeline.sandbox.world import ListedPass, World
 
-FULL_KEY = "sandbox-key-full"
-KEYS = {"full": FULL_KEY, "passes_only": "sandbox-key-passes-only", "insights_only": "sandbox-key-insights-only"}
-_PASS_READ, _INSIGHTS_READ = "Pass.Read", "Insights.Read"
-_SCOPES = {
-    KEYS["full"]: {_PASS_READ, _INSIGHTS_READ, "Webhook.Read", "Webhook.Write"},
-    KEYS["passes_only"]: {_PASS_READ},
-    KEYS["insights_only"]: {_INSIGHTS_READ},
-}
 _DEFAULT_PAGE_SIZE = 20
 _QUERY_KEYS = {"query", "parameters"}
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Settings(BaseModel):
@@ -75,18 +66,23 @@ class _WalletCrew:
         self._listing = Listing(world)
         self._moving = changes.MovingList(world, self._listing)
         self._limit = insights.CallLimit()
+        webhook_settings = WebhookSettings()
+        self._webhooks = Webhooks(world, webhook_settings)
+        self._deliveries = Deliveries(world.seed, self._webhooks, webhook_settings)
 
     def routes(self) -> list[Route]:
         return [
-            Route("/api/{tenant}/passes", _guarded(_PASS_READ, self._passes), methods=["GET"]),
-            Route("/api/{tenant}/insights/query", _guarded(_INSIGHTS_READ, self._insights), methods=["POST"]),
+            Route("/api/{tenant}/passes", guarded(PASS_READ, self._passes), methods=["GET"]),
+            Route("/api/{tenant}/insights/query", guarded(INSIGHTS_READ, self._insights), methods=["POST"]),
             Route("/sandbox/settings", self._read_settings, methods=["GET"]),
-            Route("/sandbox/settings", _control(self._change_settings), methods=["PATCH"]),
-            Route("/sandbox/advance", _control(self._advance), methods=["POST"]),
-            Route("/sandbox/moving-list", _control(self._move), methods=["POST"]),
+            Route("/sandbox/settings", control(self._change_settings), methods=["PATCH"]),
+            Route("/sandbox/advance", control(self._advance), methods=["POST"]),
+            Route("/sandbox/moving-list", control(self._move), methods=["POST"]),
             Route("/sandbox/truth", self._truth, methods=["GET"]),
-            Route("/sandbox/passes/{id}", _control(self._put_pass), methods=["PUT"]),
+            Route("/sandbox/passes/{id}", control(self._put_pass), methods=["PUT"]),
             Route("/sandbox/passes/{id}", self._delete_pass, methods=["DELETE"]),
+            *self._webhooks.routes(),
+            *self._deliveries.routes(),
         ]
 
     async def _passes(self, request: Request) -> Response:
@@ -120,9 +116,11 @@ class _WalletCrew:
     async def _advance(self, request: Request) -> Response:
         counts = changes.Counts.model_validate(await request.json())
         try:
-            return JSONResponse({"changes": changes.advance(self.world, counts)})
+            outcome = changes.advance(self.world, counts)
         except changes.NotEnoughPassesError as error:
             return JSONResponse({"error": str(error)}, status_code=409)
+        self._deliveries.announce(outcome.happenings)
+        return JSONResponse({"changes": outcome.answers})
 
     async def _move(self, request: Request) -> Response:
         moves = Moves.model_validate(await request.json())
@@ -157,52 +155,6 @@ class _DateMiddleware:
             await send(message)
 
         await self._app(scope, receive, dated)
-
-
-def problem(
-    status: int, detail: str, *, errors: dict[str, list[str]] | None = None, headers: Mapping[str, str] | None = None
-) -> Response:
-    """Return an error as RFC 7807 has it."""
-    body: dict[str, Any] = {
-        "type": f"https://httpstatuses.io/{status}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-    }
-    if errors is not None:
-        body["errors"] = errors
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
-
-
-def _guarded(scope: str, endpoint: Endpoint) -> Endpoint:
-    """Serve only those who have a key, of this tenant, with the scope."""
-
-    async def guarded(request: Request) -> Response:
-        scopes = _SCOPES.get(request.headers.get("x-api-key", ""))
-        if scopes is None:
-            return problem(401, "The API key is missing, invalid or revoked.")
-        if request.path_params["tenant"] != TENANT_ID:
-            return problem(404, "The tenant was not found.")
-        if scope not in scopes:
-            return problem(403, f"The API key lacks the scope {scope}.")
-        return await endpoint(request)
-
-    return guarded
-
-
-def _control(endpoint: Endpoint) -> Endpoint:
-    """Answer a control's bad input with what is wrong about it."""
-
-    async def control(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except ValidationError as error:
-            found = [{"field": ".".join(map(str, fault["loc"])), "error": fault["msg"]} for fault in error.errors()]
-            return JSONResponse({"error": "the body is not valid", "errors": found}, status_code=400)
-        except ValueError as error:
-            return JSONResponse({"error": f"the body is no JSON: {error}"}, status_code=400)
-
-    return control
 
 
 def _whole(parameters: QueryParams, name: str, default: int, least: int) -> int:
