@@ -2,24 +2,29 @@
 
 import os
 import signal
-import subprocess
 import sys
-from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 
-from wallet_pipeline.demo import run_demo, sandbox
+from wallet_pipeline.demo import run_demo
 from wallet_pipeline.errors import ExplainedError
-from wallet_pipeline.headless import create_instance, dagster_environment, run_approved_plan, run_daily, run_insights
+from wallet_pipeline.headless import (
+    create_instance,
+    dagster_environment,
+    run_approved_plan,
+    run_daily,
+    run_insights,
+    start_sensor,
+)
+from wallet_pipeline.playground import dagster_process, receiver, sandbox
 from wallet_pipeline.settings import load_settings
 from wallet_pipeline.sync.hubspot import connect
 from wallet_pipeline.sync.setup_crm import setup_crm
 
 _DAYS_READ_AGAIN = 3
-_TIME_TO_STOP_S = 15
 
 
 class _Explaining(click.Group):
@@ -57,25 +62,15 @@ def start_sandbox(options: tuple[str, ...]) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Port of the UI.")
 def dev(port: int) -> None:
     """Open Dagster's UI on the sandbox; stop it with Ctrl+C."""
-    root = _checkout()
-    with sandbox(root, fresh=False) as box:
+    with sandbox(_checkout(), fresh=False) as box, receiver(box):
         create_instance(box.env)
-        command = [sys.executable, "-m", "dagster", "dev", "-w", str(root / "workspace.yaml"), "--port", str(port)]
-        # In a group of its own, for Dagster leaves its code servers behind for a while when it is stopped.
-        process = subprocess.Popen(command, env=box.env, cwd=box.home, process_group=0)  # noqa: S603
-        try:
-            sys.exit(process.wait())
-        except KeyboardInterrupt:
-            sys.exit(0)
-        finally:
-            process.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_TIME_TO_STOP_S)
-            for last_word in (signal.SIGTERM, signal.SIGKILL):
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, last_word)
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(_TIME_TO_STOP_S)
+        start_sensor(box.env, box.root / "workspace.yaml", "changes_sensor")
+        command = ["dagster", "dev", "-w", str(box.root / "workspace.yaml"), "--port", str(port)]
+        with dagster_process(box, command) as process:
+            try:
+                sys.exit(process.wait())
+            except KeyboardInterrupt:
+                sys.exit(0)
 
 
 @main.command()

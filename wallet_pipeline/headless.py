@@ -84,6 +84,17 @@ def create_instance(env: Mapping[str, str]) -> None:
             created.touch()
 
 
+def start_sensor(env: Mapping[str, str], workspace: Path, name: str) -> None:
+    """Switch a sensor on, as a click in the UI does; the daemon looks at it from then on. Raises InstanceError."""
+    command = [sys.executable, "-m", "dagster", "sensor", "start", name, "-w", str(workspace)]
+    done = subprocess.run(  # noqa: S603
+        command, env=env, cwd=env["DAGSTER_HOME"], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+        raise InstanceError(f"Dagster cannot switch the sensor {name} on: {reason}. Check {workspace}.")
+
+
 def _dagster(arguments: list[str], env: Mapping[str, str], say: Say) -> bool:
     """Run Dagster's command; say what matters, write all of it to the log file; return whether it succeeded."""
     log = log_file(env)

@@ -6,19 +6,44 @@ import dagster as dg
 
 from wallet_pipeline.collect.insights import EventProperties, read_insights
 from wallet_pipeline.collect.pass_snapshot import Snapshot, approve_snapshot, take_snapshot
+from wallet_pipeline.collect.wallet_events import take_events
+from wallet_pipeline.collect.webhooks.understanding import EventMapping
 from wallet_pipeline.defs.resources import Pipeline, explained, now, settings_of_definitions
-from wallet_pipeline.defs.tables import definition_metadata, description, row_count
+from wallet_pipeline.defs.tables import breakdown, definition_metadata, description, row_count
 
 DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=26))
 insights_days = dg.DailyPartitionsDefinition(start_date=str(settings_of_definitions().insights_first_day), end_offset=1)
 
-wallet_events = dg.AssetSpec(
-    "wallet_events",
-    description=description("raw.wallet_events"),
+
+@dg.asset(
     group_name="collect",
-    kinds={"duckdb"},
+    kinds={"python", "sqlite", "duckdb"},
+    description=description("raw.wallet_events")
+    + " Takes over what the receiver has put into the inbox since the last time, each delivery exactly once.",
     metadata=definition_metadata("raw.wallet_events"),
+    freshness_policy=DAILY,
 )
+def wallet_events(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
+    """Take new deliveries over from the inbox."""
+    with explained():
+        settings = pipeline.settings()
+        taken = take_events(pipeline.open_warehouse, settings.inbox_file, EventMapping.from_settings(settings))
+        with pipeline.open_warehouse() as con:
+            rows = row_count(con, "raw.wallet_events")
+            unusable = breakdown(
+                con, "SELECT reason, count(*) AS deliveries FROM raw.unusable_deliveries GROUP BY ALL ORDER BY ALL"
+            )
+    if taken.deliveries == 0:
+        context.log.info("no new deliveries in %s", settings.inbox_file)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": rows,
+            "deliveries": taken.deliveries,
+            "events": taken.events,
+            "not_understood": taken.deliveries - taken.events,
+            "unusable_deliveries": unusable,
+        }
+    )
 
 
 class SnapshotConfig(dg.Config):

@@ -14,6 +14,12 @@ from wallet_pipeline.settings import InvalidSettingError, Settings, load_setting
 from wallet_pipeline.warehouse.connection import connect
 
 
+class Extent(dg.Config):
+    """Whether a step concerns all customers, or those whom events have changed."""
+
+    changes_only: bool = False
+
+
 class Pipeline(dg.ConfigurableResource[None]):
     """The settings, read from the environment and `.env` when an asset asks; it has no fields, so the UI shows none."""
 

@@ -1,12 +1,27 @@
 """Jobs, and when they run."""
 
+from collections.abc import Sequence
+from itertools import takewhile
+
 import dagster as dg
 
-from wallet_pipeline.defs.collect import insights_daily, insights_days
-from wallet_pipeline.defs.resources import settings_of_definitions
+from wallet_pipeline.collect.wallet_events import taken_up_to
+from wallet_pipeline.collect.webhooks.inbox import newest_delivery
+from wallet_pipeline.defs.collect import insights_daily, insights_days, wallet_events
+from wallet_pipeline.defs.derive import statuses
+from wallet_pipeline.defs.resources import Pipeline, now, settings_of_definitions
+from wallet_pipeline.defs.sync import crm_contacts, crm_plan
+from wallet_pipeline.derive.touched import count_touched
+from wallet_pipeline.errors import ExplainedError
+from wallet_pipeline.sync.plan import PlanRules, count_changes
+from wallet_pipeline.warehouse.connection import connect
 
 _TIME_ZONE = settings_of_definitions().schedule_time_zone
 _DAYS_READ_AGAIN = 3
+_LOOK_EVERY_S = 10
+_WAREHOUSE_WAIT_S = 2
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 60.0, 3600.0
+_RUNS_LOOKED_AT = 7
 
 daily = dg.define_asset_job(
     "daily",
@@ -20,6 +35,17 @@ insights = dg.define_asset_job(
     description="Event counts of a range of days, in one run.",
     tags={"wallet_pipeline/job": "insights"},
 )
+_CHANGES_ONLY = {"config": {"changes_only": True}}
+
+sync_changes = dg.define_asset_job(
+    "sync_changes",
+    selection=dg.AssetSelection.assets(wallet_events, statuses, crm_plan, crm_contacts).without_checks()
+    | dg.AssetSelection.checks_for_assets(crm_plan, crm_contacts),
+    config={"ops": {"statuses": _CHANGES_ONLY, "crm_plan": _CHANGES_ONLY, "crm_contacts": _CHANGES_ONLY}},
+    description="New events, from the inbox to verified contacts: only the customers whom they change.",
+    # Dagster gives up a run that was killed after this many seconds; until then no other one may start.
+    tags={"wallet_pipeline/job": "sync_changes", "dagster/max_runtime": "3600"},
+)
 daily_schedule = dg.ScheduleDefinition(
     name="daily_schedule", job=daily, cron_schedule="0 3 * * *", execution_timezone=_TIME_ZONE
 )
@@ -32,3 +58,39 @@ def insights_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return dg.RunRequest(
         tags={"dagster/asset_partition_range_start": newest[0], "dagster/asset_partition_range_end": newest[-1]}
     )
+
+
+@dg.sensor(job=sync_changes, minimum_interval_seconds=_LOOK_EVERY_S)
+def changes_sensor(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.RunRequest | dg.SkipReason:
+    """Start `sync_changes` when there are new deliveries, or changes that have come to rest; one run at a time."""
+    runs = context.instance.get_run_records(dg.RunsFilter(job_name=sync_changes.name), limit=_RUNS_LOOKED_AT)
+    if runs and not runs[0].dagster_run.is_finished:
+        return dg.SkipReason("A run of sync_changes is going on.")
+    if (pause := _pause_after_failures(runs)) > 0:
+        return dg.SkipReason(f"The last run of sync_changes failed; the next one starts in {pause:.0f} s.")
+    try:
+        return _what_is_to_do(pipeline)
+    except ExplainedError as error:
+        return dg.SkipReason(str(error))
+
+
+def _pause_after_failures(runs: Sequence[dg.RunRecord]) -> float:
+    """Return how many seconds to wait yet: a minute after a failure, twice as long after each further one."""
+    failed = list(takewhile(lambda run: run.dagster_run.status == dg.DagsterRunStatus.FAILURE, runs))
+    if not failed:
+        return 0.0
+    pause = min(_FIRST_PAUSE_S * float(2 ** (len(failed) - 1)), _LONGEST_PAUSE_S)
+    return pause - (now().timestamp() - (failed[0].end_time or 0.0))
+
+
+def _what_is_to_do(pipeline: Pipeline) -> dg.RunRequest | dg.SkipReason:
+    settings = pipeline.settings()
+    newest = newest_delivery(settings.inbox_file)
+    if newest == 0 and not settings.warehouse_file.exists():
+        return dg.SkipReason(f"Nothing was ever received in {settings.inbox_file}: `wallet-pipeline receive` fills it.")
+    with connect(settings.warehouse_file, _WAREHOUSE_WAIT_S) as con:
+        taken, touched = taken_up_to(con), count_touched(con)
+        changes = count_changes(con, PlanRules.from_settings(settings), now())
+    if newest > taken or touched or changes.due:
+        return dg.RunRequest()
+    return dg.SkipReason(f"No new deliveries; {changes.waiting} changed customers are not at rest yet.")

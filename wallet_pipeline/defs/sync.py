@@ -5,8 +5,9 @@ import time
 import dagster as dg
 
 from wallet_pipeline.defs.collect import DAILY
-from wallet_pipeline.defs.resources import Pipeline, explained, now
+from wallet_pipeline.defs.resources import Extent, Pipeline, explained, now
 from wallet_pipeline.defs.tables import breakdown, definition_metadata, description
+from wallet_pipeline.sync.destination import Scope
 from wallet_pipeline.sync.hubspot import connect
 from wallet_pipeline.sync.plan import PlanRules, make_plan, seconds_until_settled
 from wallet_pipeline.sync.write import deliver
@@ -21,8 +22,8 @@ _TURNING_TO_NONE = """
 """
 
 
-class PlanConfig(dg.Config):
-    """Approval of a plan that stopped an earlier run, by its hash."""
+class PlanConfig(Extent):
+    """Which customers, and the approval of a plan that stopped an earlier run, by its hash."""
 
     approve_plan: str = ""
 
@@ -48,11 +49,13 @@ def crm_plan(context: dg.AssetExecutionContext, config: PlanConfig, pipeline: Pi
     with explained():
         settings = pipeline.settings()
         rules = PlanRules.from_settings(settings)
-        _wait_until_settled(pipeline, rules)
+        if not config.changes_only:
+            _wait_until_settled(pipeline, rules)
         with connect(settings) as destination:
             plan = make_plan(
-                pipeline.open_warehouse, destination, settings.staging_dir, rules, now(), "all", config.approve_plan
-            )
+                pipeline.open_warehouse, destination, settings.staging_dir, rules, now(), _scope(config),
+                config.approve_plan,
+            )  # fmt: skip
         with pipeline.open_warehouse() as con:
             actions = breakdown(
                 con, "SELECT action, reason, count(*) AS customers FROM crm.plan GROUP BY ALL ORDER BY ALL"
@@ -83,6 +86,10 @@ def crm_plan(context: dg.AssetExecutionContext, config: PlanConfig, pipeline: Pi
     )
 
 
+def _scope(config: Extent) -> Scope:
+    return "changes" if config.changes_only else "all"
+
+
 def _wait_until_settled(pipeline: Pipeline, rules: PlanRules) -> None:
     """Let the newest changes come to rest, with the warehouse closed, so that this run sends them and not the next."""
     with pipeline.open_warehouse() as con:
@@ -100,13 +107,13 @@ def _wait_until_settled(pipeline: Pipeline, rules: PlanRules) -> None:
     metadata=definition_metadata("crm.deliveries"),
     freshness_policy=DAILY,
 )
-def crm_contacts(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
+def crm_contacts(context: dg.AssetExecutionContext, config: Extent, pipeline: Pipeline) -> dg.MaterializeResult:
     """Write the planned changes, read each back, and book what the CRM then holds."""
     with explained():
         settings = pipeline.settings()
         with connect(settings) as destination:
             rules = PlanRules.from_settings(settings)
-            result = deliver(pipeline.open_warehouse, destination, settings.staging_dir, rules, now)
+            result = deliver(pipeline.open_warehouse, destination, settings.staging_dir, rules, now, _scope(config))
         failed = result.unverified + result.rejected + result.conflict + result.unknown
         if failed:
             context.log.warning("%d contacts do not hold the truth yet: crm_rejections says why and what to do", failed)

@@ -60,6 +60,11 @@ def derive_touched(con: duckdb.DuckDBPyConnection, rules: StatusRules, now: date
         return Touched(passes, _count(con, "touched.component"), changed)
 
 
+def count_touched(con: duckdb.DuckDBPyConnection) -> int:
+    """Return how many passes have events that no derivation has seen."""
+    return _count(con, "(SELECT DISTINCT pass_id FROM raw.touched_passes)")
+
+
 @contextmanager
 def _small_warehouse(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
     con.execute("ATTACH ':memory:' AS touched")

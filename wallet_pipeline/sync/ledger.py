@@ -105,7 +105,8 @@ def book(con: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome], since: dat
     with transaction(con):
         con.execute(
             "CREATE OR REPLACE TEMP TABLE outcomes AS"
-            " SELECT o.*, d.customer_key, d.plan_id, d.reason FROM (SELECT unnest(from_json(?, ?), recursive := TRUE)) o"
+            " SELECT o.*, d.customer_key, d.plan_id, d.reason"
+            " FROM (SELECT unnest(from_json(?, ?), recursive := TRUE)) o"
             " JOIN (FROM crm.deliveries WHERE intended_at >= ?) d USING (delivery_id)",
             [rows, _OUTCOMES, naive(since)],
         )

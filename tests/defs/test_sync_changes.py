@@ -1,0 +1,177 @@
+"""From the inbox to the CRM through Dagster: the job of changes, and the sensor that starts it."""
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from wallet_pipeline.collect.webhooks.inbox import Inbox, NewDelivery
+from wallet_pipeline.definitions import defs
+from wallet_pipeline.defs.resources import Pipeline
+from wallet_pipeline.defs.schedules import changes_sensor, sync_changes
+from wallet_pipeline.warehouse.connection import connect
+
+from .conftest import Project, now
+
+
+def receive(project: Project, *bodies: dict[str, Any], at: datetime | None = None) -> None:
+    """Put deliveries into the inbox as the receiver does."""
+    inbox = Inbox(project.data.folder / "inbox.sqlite")
+    received_at = int((at or now()).timestamp() * 1_000_000)
+    texts = [json.dumps(body).encode() for body in bodies]
+    inbox.append([NewDelivery(received_at, "webhook", text[-32:].rjust(32), text) for text in texts])
+    inbox.close()
+
+
+def events_of(project: Project, **counts: int) -> list[dict[str, Any]]:
+    """Let passes change in the world, unseen by any snapshot, and return the events that tell of it."""
+    changes = project.tenant.control("POST", "/advance", counts).json()["changes"]
+    return [
+        {
+            "eventType": "Pass:Installed" if change["kind"] == "installs" else "Pass:Uninstalled",
+            "eventId": f"event-{change['pass_id']}-{change['at']}",
+            "timestamp": change["at"],
+            "passId": change["pass_id"],
+            "device": change["wallet"],
+        }
+        for change in changes
+    ]
+
+
+def look(project: Project) -> dg.RunRequest | dg.SkipReason:
+    """Let the sensor look once."""
+    context = dg.build_sensor_context(instance=project.instance, resources={"pipeline": Pipeline()})
+    result = changes_sensor(context)
+    assert isinstance(result, dg.RunRequest | dg.SkipReason)
+    return result
+
+
+def test_events_reach_the_crm_without_a_snapshot(project: Project) -> None:
+    """What was received is in the CRM, verified, though the list of passes was not read again."""
+    project.run()
+    reads = project.tenant.page_reads()
+    receive(project, *events_of(project, installs=3, uninstalls=2))
+    began = now()
+    result = project.run("sync_changes")
+    assert result.success
+    linked = project.metadata(result, "crm_contacts")["verified"]
+    assert (linked > 0, project.writes(began)) == (True, linked)
+    assert project.tenant.page_reads() == reads
+
+
+def test_daily_run_after_the_events_has_nothing_to_write(project: Project) -> None:
+    """The snapshot says the same as the events: no row changes, and no contact is written."""
+    project.run()
+    receive(project, *events_of(project, installs=3, uninstalls=2))
+    project.run("sync_changes")
+    rows = project.rows("FROM wallet.customer_wallet_status ORDER BY ALL")
+    began = now()
+    assert project.run().success
+    assert project.rows("FROM wallet.customer_wallet_status ORDER BY ALL") == rows
+    assert project.writes(began) == 0
+
+
+def test_event_does_not_wait_for_a_slow_snapshot(project: Project) -> None:
+    """While the daily run waits for the list of passes, an event reaches the CRM."""
+    project.run()
+    event, *_ = events_of(project, installs=1)
+    project.tenant.spoil({"type": "delay", "seconds": 10}, path="/passes", times=1)
+    reads = project.tenant.page_reads()
+    with ThreadPoolExecutor(1) as threads:
+        daily = threads.submit(project.run)
+        while project.tenant.page_reads() == reads:
+            time.sleep(0.01)
+        receive(project, event)
+        changes = project.run("sync_changes")
+        assert (changes.success, daily.done()) == (True, False)
+        assert daily.result().success
+    assert project.metadata(changes, "crm_contacts")["verified"] == 1
+
+
+def test_unsettled_change_is_left_to_a_later_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the settle window the run sends nothing and does not wait; the sensor starts another one afterwards."""
+    project.run()
+    event, *_ = events_of(project, installs=1)
+    receive(project, event)
+    monkeypatch.setenv("SETTLE_WINDOW", "30")
+    result = project.run("sync_changes")
+    assert (result.success, project.metadata(result, "crm_plan")["to_hold"] > 0) == (True, True)
+    skipped = look(project)
+    assert isinstance(skipped, dg.SkipReason)
+    assert "1 changed customers are not at rest yet" in (skipped.skip_message or "")
+    monkeypatch.setenv("SETTLE_WINDOW", "0")
+    assert isinstance(look(project), dg.RunRequest)
+
+
+def test_sensor_starts_a_run_for_new_deliveries_only(project: Project) -> None:
+    """A delivery starts one run; when that has taken it over, there is nothing more to do."""
+    assert "Nothing was ever received" in str(look(project))
+    project.run()
+    assert isinstance(look(project), dg.SkipReason)
+    receive(project, *events_of(project, installs=1))
+    assert isinstance(look(project), dg.RunRequest)
+    project.run("sync_changes")
+    assert isinstance(look(project), dg.SkipReason)
+
+
+def test_sensor_lets_one_run_end_first(project: Project) -> None:
+    """While a run goes on none is started."""
+    receive(project, {"eventType": "Pass:Installed"})
+    project.instance.create_run_for_job(_job(), status=dg.DagsterRunStatus.STARTED)
+    assert "going on" in str(look(project))
+
+
+def test_sensor_pauses_after_failures(project: Project) -> None:
+    """After a failed run it waits for a minute, and longer after each further one."""
+    receive(project, {"eventType": "Pass:Installed"})
+    waits = []
+    for _ in range(3):
+        run = project.instance.create_run_for_job(_job())
+        project.instance.report_run_failed(run)
+        waits.append(int(str(look(project)).split(" starts in ")[1].split()[0]))
+    assert [round(wait / 60) for wait in waits] == [1, 2, 4]
+
+
+def test_sensor_waits_while_the_warehouse_is_taken(project: Project, start_script: Any) -> None:
+    """A program that holds the warehouse delays the sensor's look, with its name; nothing breaks."""
+    receive(project, {"eventType": "Pass:Installed"})
+    with connect(project.data.warehouse, wait=5):
+        pass
+    hold = f"import duckdb; con = duckdb.connect({str(project.data.warehouse)!r}); print('held', flush=True); input()"
+    holder = start_script(hold)
+    holder.wait_for("held")
+    assert "is held by" in str(look(project))
+
+
+def test_replayed_evidence_starts_a_run(project: Project) -> None:
+    """Passes that are touched without a new delivery are derived, too."""
+    project.run()
+    with project.data.open() as con:
+        con.execute("INSERT INTO raw.touched_passes VALUES ('pass-1')")
+    assert isinstance(look(project), dg.RunRequest)
+
+
+def test_job_of_changes_checks_what_it_writes(project: Project) -> None:
+    """The checks of plan and contacts belong to the job; those that read whole tables or the vendor do not."""
+    project.run()
+    receive(project, *events_of(project, installs=1))
+    checks = {one.check_name for one in project.run("sync_changes").get_asset_check_evaluations()}
+    assert checks == {"no_mass_change", "written_is_verified"}
+
+
+def test_failed_crm_leaves_the_change_for_the_next_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event whose run could not reach the CRM is sent by the next one, without a new delivery."""
+    project.run()
+    receive(project, *events_of(project, installs=1))
+    with monkeypatch.context() as wrong:
+        wrong.setenv("HUBSPOT_ACCESS_TOKEN", "pat-wrong")
+        assert not project.run("sync_changes").success
+    assert project.metadata(project.run("sync_changes"), "crm_contacts")["verified"] == 1
+
+
+def _job() -> dg.JobDefinition:
+    return defs().resolve_job_def(sync_changes.name)
