@@ -1,6 +1,7 @@
-"""The Wallet Crew: the list of passes, page by page, and KQL queries on Insights."""
+"""The Wallet Crew: the list of passes, page by page, KQL queries on Insights, and webhook subscriptions."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -23,7 +24,8 @@ from wallet_pipeline.clients.http import (
 )
 
 _SERVICE = "The Wallet Crew"
-_OK, _BAD_REQUEST, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 200, 400, 401, 403, 404, 429
+_OK = range(200, 300)
+_BAD_REQUEST, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 400, 401, 403, 404, 429
 _TIMED_OUT = frozenset({408, 504, 524})
 
 
@@ -41,8 +43,19 @@ class PassPage:
     server_time: datetime | None
 
 
+@dataclass(frozen=True)
+class Webhook:
+    """A subscription to events. Its secret signs its deliveries, and is empty where an answer does not tell it."""
+
+    id: str
+    endpoint: str
+    events: tuple[str, ...]
+    enabled: bool
+    signature_secret: SecretStr = field(repr=False)
+
+
 class WalletCrew:
-    """Reads from one tenant."""
+    """Reads from one tenant, and manages its webhook subscriptions."""
 
     def __init__(self, base_url: str, tenant_id: str, api_key: SecretStr, limits: TimeLimits | None = None) -> None:
         headers = {"X-API-KEY": api_key.get_secret_value(), "Accept": "application/json"}
@@ -101,9 +114,47 @@ class WalletCrew:
             )
         return rows
 
+    def list_webhooks(self) -> list[Webhook]:
+        """Return all subscriptions of the tenant. Needs Webhook.Read. Raises ServiceError."""
+        listed = self._checked("GET", "/webhooks", "Webhook.Read").json(_SERVICE)
+        if not isinstance(listed, list):
+            raise _unexpected_webhook()
+        return [_webhook(one) for one in listed]
+
+    def create_webhook(self, endpoint: str, events: Sequence[str], description: str) -> Webhook:
+        """Subscribe an endpoint to events. Needs Webhook.Write. Raises ServiceError.
+
+        Never sent twice, for each time would create one; after UnreachableError it may have been created.
+        """
+        fields = {"description": description, "endpoint": endpoint, "events": [*events], "enabled": True}
+        answer = self._checked("POST", "/webhooks", "Webhook.Write", payload=fields, repeatable=False)
+        return _webhook(answer.json(_SERVICE))
+
+    def change_webhook(
+        self, webhook_id: str, *, events: Sequence[str] | None = None, enabled: bool | None = None
+    ) -> Webhook:
+        """Change what is given of a subscription. Needs Webhook.Write. Raises NotFoundError, ServiceError."""
+        fields: dict[str, Any] = {} if events is None else {"events": [*events]}
+        if enabled is not None:
+            fields["enabled"] = enabled
+        return _webhook(self._of_webhook("PATCH", webhook_id, payload=fields).json(_SERVICE))
+
+    def delete_webhook(self, webhook_id: str) -> None:
+        """Remove a subscription. Needs Webhook.Write. Raises NotFoundError (also when an earlier try did it)."""
+        self._of_webhook("DELETE", webhook_id)
+
+    def _of_webhook(self, method: str, webhook_id: str, **request: Any) -> Answer:
+        try:
+            return self._checked(method, f"/webhooks/{quote(webhook_id, safe='')}", "Webhook.Write", **request)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"{_SERVICE} knows no webhook {webhook_id!r} in the tenant {self._tenant_id!r} (404)."
+                " `wallet-pipeline webhooks list` shows those that exist."
+            ) from error
+
     def _checked(self, method: str, path: str, scope: str, **request: Any) -> Answer:
         answer = self._http.call(method, self._root + path, **request)
-        if answer.status == _OK:
+        if answer.status in _OK:
             return answer
         detail = _detail(answer)
         what = f"{method} {self._root}{path}"
@@ -138,6 +189,25 @@ def _page_parameters(index: int, size: int) -> dict[str, str]:
     }
 
 
+def _webhook(found: Any) -> Webhook:
+    """Return a subscription from an answer; what does not fit is not quoted, for it holds a secret."""
+    if not isinstance(found, dict):
+        raise _unexpected_webhook()
+    webhook_id, endpoint, events, enabled = (found.get(key) for key in ("id", "endpoint", "events", "enabled"))
+    secret = found.get("signatureSecret") or ""
+    texts = [webhook_id, endpoint, secret, *(events if isinstance(events, list) else [None])]
+    if not all(isinstance(text, str) for text in texts) or not isinstance(enabled, bool):
+        raise _unexpected_webhook()
+    return Webhook(str(webhook_id), str(endpoint), tuple(events or ()), enabled, SecretStr(secret))
+
+
+def _unexpected_webhook() -> UnexpectedAnswerError:
+    return UnexpectedAnswerError(
+        f"{_SERVICE} answered with webhooks of another form than documented. The API may have changed: compare with"
+        " its reference."
+    )
+
+
 def _next_step(status: int) -> str:
     if status == _TOO_MANY:
         return "It asks for fewer calls: run again later."
@@ -164,5 +234,7 @@ def _detail(answer: Answer) -> str:
         problem = json.loads(answer.body)
     except ValueError:
         return ""
-    texts = [str(problem[key]) for key in ("title", "detail") if problem.get(key)] if isinstance(problem, dict) else []
+    if not isinstance(problem, dict):
+        return ""
+    texts = [str(problem[key]) for key in ("title", "detail", "errors") if problem.get(key)]
     return f"The service says: {'; '.join(texts)[:300]}" if texts else ""
