@@ -1,5 +1,6 @@
 """The command `wallet-pipeline`: prints, asks, exits."""
 
+import logging
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 
 import click
 
+from wallet_pipeline.collect.webhooks.server import run_receiver
 from wallet_pipeline.demo import run_demo
 from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.headless import (
@@ -94,6 +96,17 @@ def run(since: datetime | None, approve_snapshot: str, approve_plan: str) -> Non
     insights = run_insights(env, click.echo, _not_before(earliest, since.date()) if since else recent, today)
     daily = run_daily(env, click.echo, approve_snapshot)
     sys.exit(not (insights and daily))
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for all.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8473, show_default=True, help="Port; 0 takes any free one."
+)
+def receive(host: str, port: int) -> None:
+    """Receive webhooks and the connector's deliveries, until it is stopped."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    run_receiver(load_settings(), host, port, click.echo)
 
 
 @main.command("setup-crm")

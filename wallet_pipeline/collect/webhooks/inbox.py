@@ -3,9 +3,10 @@
 Times are microseconds since 1970, UTC. The receiver appends; the pipeline reads.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -27,6 +28,10 @@ CREATE INDEX IF NOT EXISTS deliveries_body_sha256 ON deliveries (body_sha256);
 CREATE TABLE IF NOT EXISTS progress (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     taken_up_to INTEGER NOT NULL  -- newest delivery that the warehouse has; for the metrics, the warehouse knows itself
+) STRICT;
+CREATE TABLE IF NOT EXISTS attempts (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    number INTEGER NOT NULL  -- of writes that only tried whether the file can be written
 ) STRICT;
 """
 
@@ -52,60 +57,108 @@ class Delivery(NewDelivery):
     delivery_id: int
 
 
+@dataclass(frozen=True)
+class InboxState:
+    """When the oldest delivery that the warehouse has not taken over was received, and the newest of all; or None."""
+
+    oldest_waiting: int | None
+    newest: int | None
+
+
 class Inbox:
     """The inbox opened for appending. For one thread; several processes may append to one file."""
 
     def __init__(self, file: Path) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        self._file = file
+        with _explaining(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            # SQLite would create it, too, but then nobody could tell whether it is the file that is opened below.
+            with suppress(FileExistsError):
+                file.touch(exist_ok=False)
+            created = _identity(file)
             self._con = sqlite3.connect(file, timeout=_LOCK_WAIT_S, isolation_level=None)
-            self._con.execute("PRAGMA journal_mode = WAL")
-            self._con.execute("PRAGMA synchronous = FULL")
-            self._con.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise InboxError(_cannot_open(file, error)) from error
+        try:
+            with _explaining(file):
+                self._prepare()
+                self._files = {name: _identity(name) for name in _files(file)} | {file: created}
+        except InboxError:
+            self.close()
+            raise
 
     def append(self, deliveries: Sequence[NewDelivery]) -> list[bool]:
         """Write deliveries in one transaction, on the disk when this returns; tell which were there already.
 
-        Raises sqlite3.Error when the file is locked for long or cannot grow; then none of them is written.
+        Raises sqlite3.Error when the file is locked for long or cannot grow; then none of them is written. Raises
+        InboxError when the file was deleted; then they are lost with it.
         """
+        with self._transaction():
+            (last,) = self._con.execute("SELECT coalesce(max(delivery_id), 0) FROM deliveries").fetchone()
+            known = self._known(deliveries)
+            rows = []
+            for one in deliveries:
+                last = max(last + 1, one.received_at)
+                rows.append((last, one.received_at, one.source, one.body_sha256, one.body))
+            self._con.executemany("INSERT INTO deliveries VALUES (?, ?, ?, ?, ?)", rows)
+        return known
+
+    def try_to_write(self) -> None:
+        """Write something that means nothing, in the same way as deliveries; raises what `append` raises."""
+        with self._transaction():
+            self._con.execute(
+                "INSERT INTO attempts VALUES (1, 1) ON CONFLICT (only_row) DO UPDATE SET number = number + 1"
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._con.close()
+
+    def _prepare(self) -> None:
+        (mode,) = self._con.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise InboxError(
+                f"The inbox {self._file} lies on a disk without shared memory; put DATA_DIR on a local one."
+            )
+        self._con.execute("PRAGMA synchronous = FULL")
+        self._con.executescript(_SCHEMA)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         # The lock first: ids are given in the order of commits, so that a reader who has seen one has seen all before.
         self._con.execute("BEGIN IMMEDIATE")
         try:
-            (last,) = self._con.execute("SELECT coalesce(max(delivery_id), 0) FROM deliveries").fetchone()
-            known = []
-            for one in deliveries:
-                last = max(last + 1, one.received_at)
-                seen = self._con.execute("SELECT 1 FROM deliveries WHERE body_sha256 = ?", [one.body_sha256])
-                known.append(seen.fetchone() is not None)
-                self._con.execute(
-                    "INSERT INTO deliveries VALUES (?, ?, ?, ?, ?)",
-                    [last, one.received_at, one.source, one.body_sha256, one.body],
-                )
+            yield
             self._con.execute("COMMIT")
         except BaseException:
             if self._con.in_transaction:
                 self._con.execute("ROLLBACK")
             raise
+        # SQLite goes on writing into files that were deleted, and they end with the process.
+        if any(_identity(name) != opened for name, opened in self._files.items()):
+            raise InboxError(_deleted(self._file))
+
+    def _known(self, deliveries: Sequence[NewDelivery]) -> list[bool]:
+        """Tell for each delivery whether its body is in the inbox, or comes earlier in the list."""
+        seen: set[bytes] = set()
+        known = []
+        for one in deliveries:
+            found = self._con.execute("SELECT 1 FROM deliveries WHERE body_sha256 = ?", [one.body_sha256]).fetchone()
+            known.append(found is not None or one.body_sha256 in seen)
+            seen.add(one.body_sha256)
         return known
 
-    def oldest_waiting(self) -> int | None:
-        """Return when the oldest delivery that the warehouse has not taken over was received; None without one."""
-        row = self._con.execute(
-            "SELECT min(received_at) FROM deliveries"
-            " WHERE delivery_id > (SELECT coalesce(max(taken_up_to), 0) FROM progress)"
+
+def read_state(file: Path) -> InboxState:
+    """Return what waits in the inbox. Raises InboxError."""
+    with _reading(file) as con:
+        (oldest,) = con.execute(
+            # The first by id, not the least: the least would take a look at each of them.
+            "SELECT (SELECT received_at FROM deliveries"
+            " WHERE delivery_id > (SELECT coalesce(max(taken_up_to), 0) FROM progress) ORDER BY delivery_id LIMIT 1)"
         ).fetchone()
-        return None if row[0] is None else int(row[0])
-
-    def newest(self) -> int | None:
-        """Return when the newest delivery was received; None without one."""
-        row = self._con.execute("SELECT received_at FROM deliveries ORDER BY delivery_id DESC LIMIT 1").fetchone()
-        return None if row is None else int(row[0])
-
-    def close(self) -> None:
-        """Close the file."""
-        self._con.close()
+        (newest,) = con.execute(
+            "SELECT (SELECT received_at FROM deliveries ORDER BY delivery_id DESC LIMIT 1)"
+        ).fetchone()
+    return InboxState(oldest, newest)
 
 
 def read_deliveries(file: Path, after: int, limit: int, until: int | None = None) -> list[Delivery]:
@@ -119,11 +172,25 @@ def read_deliveries(file: Path, after: int, limit: int, until: int | None = None
     return [Delivery(*row) for row in rows]
 
 
+def read_chosen(file: Path, delivery_ids: Sequence[int]) -> list[Delivery]:
+    """Return the deliveries with these ids, as far as they are there, in the order of their ids."""
+    with _reading(file) as con:
+        rows = con.execute(
+            "SELECT received_at, source, body_sha256, body, delivery_id FROM deliveries"
+            " WHERE delivery_id IN (SELECT value FROM json_each(?)) ORDER BY delivery_id",
+            [json.dumps(delivery_ids)],
+        ).fetchall()
+    return [Delivery(*row) for row in rows]
+
+
 def newest_delivery(file: Path) -> int:
     """Return the id of the newest delivery; 0 without one, or without an inbox."""
     if not file.exists():
         return 0
     with _reading(file) as con:
+        # A receiver that has just created the file has not yet created the table.
+        if not con.execute("SELECT 1 FROM sqlite_master WHERE name = 'deliveries'").fetchone():
+            return 0
         (newest,) = con.execute("SELECT coalesce(max(delivery_id), 0) FROM deliveries").fetchone()
     return int(newest)
 
@@ -138,12 +205,41 @@ def note_taken(file: Path, taken_up_to: int) -> None:
 
 @contextmanager
 def _reading(file: Path) -> Iterator[sqlite3.Connection]:
+    # Without the mode SQLite would create a file that is not there.
+    address = f"{file.absolute().as_uri()}?mode=rw"
+    with (
+        _explaining(file),
+        closing(sqlite3.connect(address, uri=True, timeout=_LOCK_WAIT_S, isolation_level=None)) as con,
+    ):
+        yield con
+
+
+@contextmanager
+def _explaining(file: Path) -> Iterator[None]:
     try:
-        with closing(sqlite3.connect(file, timeout=_LOCK_WAIT_S, isolation_level=None)) as con:
-            yield con
-    except sqlite3.Error as error:
-        raise InboxError(_cannot_open(file, error)) from error
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise InboxError(
+            f"The inbox {file} cannot be used: {error}. Check the folder's rights, the free disk space and the file."
+        ) from error
 
 
-def _cannot_open(file: Path, error: sqlite3.Error) -> str:
-    return f"The inbox {file} cannot be used: {error}. Check the folder's rights, the free disk space and the file."
+def _files(file: Path) -> list[Path]:
+    """Return the files of which an open inbox consists."""
+    return [file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")]
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Return what a file stays recognizable by as long as it is open somewhere; None when it is not there."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _deleted(file: Path) -> str:
+    return (
+        f"The inbox {file}, or its companion ending in -wal or -shm, was deleted or replaced while it was in use."
+        " Stop the receiver before you move, restore or delete it."
+    )
