@@ -82,7 +82,7 @@ def _real_time(box: Sandbox, say: Callable[[str], None]) -> Rows:
     began = datetime.now(UTC)
     sent = send_burst(box)
     twice, forged = sent["duplicates"], sent["badly_signed"]
-    say(f"   {sent['sent']} events, out of order, {twice} of them twice, and {forged} forged ones between them")
+    say(f"   {sent['events']} events, out of order, {twice} of them twice, and {forged} forged ones between them")
     wait_for_crm(box)
     course = course_since(box, began)
     say(f"   event to inbox:         p50 {course.to_inbox.p50:5.1f} s, p99 {course.to_inbox.p99:5.1f} s")
