@@ -17,6 +17,7 @@ TABLES = {
     "raw.passes": "pass_snapshot",
     "raw.wallet_observations": "pass_snapshot",
     "raw.wallet_events": "wallet_events",
+    "raw.unusable_deliveries": "wallet_events",
     "raw.insights_daily": "insights_daily",
     "raw.insights_days": "insights_daily",
     "wallet.registers": "wallet_registers",
@@ -48,6 +49,7 @@ ASSETS = {
     "unmatched_passes",
     "identity_conflicts",
     "adoption_daily",
+    "event_arrivals",
     "crm_plan",
     "crm_contacts",
     "bi_database",
@@ -87,6 +89,7 @@ def test_asset_tells_when_it_is_late(graph: Any, asset: str) -> None:
         ("wallet_registers", ["wallet_registers"]),
         ("customer_wallet_status", CUSTOMERS),
         ("adoption_daily", ["adoption_daily"]),
+        ("event_arrivals", ["event_arrivals"]),
     ],
 )
 def test_dependencies_are_the_tables_that_the_sql_reads(graph: Any, asset: str, queries: list[str]) -> None:

@@ -1,14 +1,24 @@
 """Asset checks: each says in a sentence what holds, or what does not and what to do."""
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
-from wallet_pipeline.defs.resources import Pipeline, explained
+from wallet_pipeline.defs.resources import Pipeline, explained, now
+from wallet_pipeline.derive.arrivals import Arrivals, measure_silence, sum_up_arrivals
 from wallet_pipeline.errors import ExplainedError
 
 _VENDOR_SHARE = 0.005
+_MISSING_EVENTS_SHARE = 0.01
+_HOUR = timedelta(hours=1)
+_NEVER_RECEIVED = "No delivery has ever been received: real time is not set up."
+_FIRST_STEPS = (
+    " First see whether signatures match (the receiver's page /metrics counts refusals), whether the endpoint answers"
+    " from outside and is still subscribed (`wallet-pipeline webhooks list`), and whether the sender gave up its"
+    " retries: docs/troubleshooting.md, Events that do not arrive."
+)
 
 
 log = logging.getLogger(__name__)
@@ -152,3 +162,61 @@ def _vendor_check(wallet: str) -> dg.AssetChecksDefinition:
 
 agrees_with_vendor_apple = _vendor_check("apple")
 agrees_with_vendor_google = _vendor_check("google")
+
+
+@dg.asset_check(
+    asset="event_arrivals",
+    description="Of the events that Insights counted on the last seven complete days, no more than 1 % never arrived.",
+)
+def events_arrive(pipeline: Pipeline) -> dg.AssetCheckResult:
+    """Compare the share of events that never arrived with its limit, and tell how late the others were."""
+    with explained(), pipeline.open_warehouse() as con:
+        arrivals, silence = sum_up_arrivals(con), measure_silence(con, now())
+    if arrivals.counted == 0:
+        nothing = "No complete day with events since the first delivery: nothing to compare yet."
+        return _told(passed=True, description=_NEVER_RECEIVED if silence is None else nothing)
+    arrive = arrivals.missing_share <= _MISSING_EVENTS_SHARE
+    late = {"late_p50_seconds": arrivals.late_p50, "late_p99_seconds": arrivals.late_p99}
+    return _told(
+        passed=arrive,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=_sentence(arrivals) + ("" if arrive else _FIRST_STEPS),
+        metadata={"missing_share": arrivals.missing_share} | {name: s for name, s in late.items() if s is not None},
+    )
+
+
+def _sentence(arrivals: Arrivals) -> str:
+    days = "complete day" if arrivals.days == 1 else f"{arrivals.days} complete days"
+    text = (
+        f"{arrivals.missing} of {arrivals.counted} events of the last {days} ({arrivals.missing_share:.1%},"
+        f" limit {_MISSING_EVENTS_SHARE:.0%}) never arrived."
+    )
+    if arrivals.late_p50 is None:
+        return text
+    return f"{text} Half of the others came within {arrivals.late_p50:.1f} s, 99 % within {arrivals.late_p99:.1f} s."
+
+
+@dg.asset_check(
+    asset="wallet_events",
+    description="The last delivery is not longer ago than twice the longest pause of the last 30 days, or two hours.",
+)
+def not_silent(pipeline: Pipeline) -> dg.AssetCheckResult:
+    """Compare the time since the last delivery with what was usual lately."""
+    with explained(), pipeline.open_warehouse() as con:
+        silence = measure_silence(con, now())
+    if silence is None:
+        return _told(passed=True, description=_NEVER_RECEIVED)
+    text = (
+        f"The last delivery came at {silence.since:%Y-%m-%d %H:%M} UTC, {_hours(silence.lasts)} ago; up to"
+        f" {_hours(silence.usual)} is usual."
+    )
+    return _told(
+        passed=not silence.unusual,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=text + _FIRST_STEPS if silence.unusual else text,
+        metadata={"silent_hours": silence.lasts / _HOUR, "usual_hours": silence.usual / _HOUR},
+    )
+
+
+def _hours(span: timedelta) -> str:
+    return f"{span / _HOUR:.1f} h"

@@ -9,6 +9,7 @@ import duckdb
 from wallet_pipeline.defs.collect import DAILY
 from wallet_pipeline.defs.resources import Extent, Pipeline, explained, now
 from wallet_pipeline.defs.tables import breakdown, definition_metadata, description, row_count
+from wallet_pipeline.derive.arrivals import derive_event_arrivals
 from wallet_pipeline.derive.statuses import derive_statuses
 from wallet_pipeline.derive.touched import derive_touched
 from wallet_pipeline.derive.trends import derive_adoption_daily
@@ -99,5 +100,27 @@ def adoption_daily(pipeline: Pipeline) -> dg.MaterializeResult:
             con,
             "SELECT day, sum(installs) AS installs, sum(uninstalls) AS uninstalls, sum(installed_passes) AS installed"
             " FROM adoption.adoption_daily GROUP BY day ORDER BY day DESC LIMIT 7",
+        )
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows, "last_days": week})
+
+
+@dg.asset(
+    group_name="derive",
+    kinds={"sql", "duckdb"},
+    deps=["insights_daily", "wallet_events"],
+    description=description("wallet.event_arrivals"),
+    metadata=definition_metadata("wallet.event_arrivals"),
+    freshness_policy=DAILY,
+)
+def event_arrivals(pipeline: Pipeline) -> dg.MaterializeResult:
+    """Compare the events that arrived with those that Insights counted, by day."""
+    with explained(), pipeline.open_warehouse() as con:
+        derive_event_arrivals(con)
+        rows = row_count(con, "wallet.event_arrivals")
+        week = breakdown(
+            con,
+            "SELECT day, wallet, kind, insights_events, arrived_events, missing_share, late_p50_seconds,"
+            " late_p99_seconds FROM wallet.event_arrivals"
+            " WHERE day > (SELECT max(day) - 7 FROM wallet.event_arrivals) ORDER BY ALL",
         )
     return dg.MaterializeResult(metadata={"dagster/row_count": rows, "last_days": week})

@@ -17,6 +17,7 @@ from wallet_pipeline.warehouse.publish import publish
         "insights_daily",
         "wallet_registers",
         "adoption_daily",
+        "event_arrivals",
         "crm_plan",
         "crm_contacts",
     ],

@@ -34,3 +34,18 @@ UPDATE crm.plans SET scope = 'all', changes_until = 0;
 COMMENT ON COLUMN crm.plans.scope IS 'all: a plan of all customers. changes: of those whom events have changed.';
 COMMENT ON COLUMN crm.plans.changes_until IS 'Number of the last change in wallet.changed_customers that the plan knows.';
 COMMENT ON TABLE crm.plan IS 'What is meant to be done in the CRM, by the newest plan of all customers and the newest of changes: one row per customer that is not to be left alone. Key: customer_key.';
+
+CREATE TABLE wallet.event_arrivals (
+    day DATE, wallet VARCHAR, kind VARCHAR, insights_events BIGINT, arrived_events BIGINT, complete BOOLEAN,
+    missing_share DOUBLE, late_p50_seconds DOUBLE, late_p99_seconds DOUBLE
+);
+COMMENT ON TABLE wallet.event_arrivals IS 'Events that Insights counted, and how many of them were delivered to us and how late, from the day of the first delivery on. Key: day, wallet, kind.';
+COMMENT ON COLUMN wallet.event_arrivals.day IS 'UTC day on which the events happened.';
+COMMENT ON COLUMN wallet.event_arrivals.wallet IS 'apple or google.';
+COMMENT ON COLUMN wallet.event_arrivals.kind IS 'installed or uninstalled.';
+COMMENT ON COLUMN wallet.event_arrivals.insights_events IS 'Events of the day as Insights counted them.';
+COMMENT ON COLUMN wallet.event_arrivals.arrived_events IS 'Events of the day that were delivered, each counted once. Those without a time of their own count on the day of receipt. More than insights_events where webhook and connector both tell of an event.';
+COMMENT ON COLUMN wallet.event_arrivals.complete IS 'True when the day can be judged: deliveries came before it began, and Insights was read after it ended.';
+COMMENT ON COLUMN wallet.event_arrivals.missing_share IS 'Share of the events that never arrived, 0 to 1; null while the day is not complete, or when Insights counted none.';
+COMMENT ON COLUMN wallet.event_arrivals.late_p50_seconds IS 'Half of the events were received within so many seconds of happening. Only events with a time of their own; negative where the sender''s clock is ahead.';
+COMMENT ON COLUMN wallet.event_arrivals.late_p99_seconds IS 'The same for 99 % of the events.';

@@ -1,0 +1,90 @@
+"""Do events arrive: what was delivered, compared with what Insights counted, and with how often something comes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import duckdb
+
+from wallet_pipeline.derive.statuses import drop_temporary, query
+from wallet_pipeline.warehouse.connection import naive, transaction
+
+_DAYS_JUDGED = 7
+_USUAL_OVER = timedelta(days=30)
+_SHORTEST_USUAL = timedelta(hours=1)
+_TOO_LONG = 2
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """Events of the last complete days: how many Insights counted, how many of them never arrived, how late the others.
+
+    The latter are quantiles in seconds, over the events with a time of their own; None without such an event.
+    """
+
+    days: int
+    counted: int
+    missing: int
+    late_p50: float | None
+    late_p99: float | None
+
+    @property
+    def missing_share(self) -> float:
+        """The share of events that never arrived; 0 when there was none."""
+        return self.missing / self.counted if self.counted else 0.0
+
+
+@dataclass(frozen=True)
+class Silence:
+    """Since when no delivery has come (aware, UTC), for how long, and the longest time that was usual lately."""
+
+    since: datetime
+    lasts: timedelta
+    usual: timedelta
+
+    @property
+    def unusual(self) -> bool:
+        """Whether it lasts more than twice as long as usual."""
+        return self.lasts > _TOO_LONG * self.usual
+
+
+def derive_event_arrivals(con: duckdb.DuckDBPyConnection) -> None:
+    """Build wallet.event_arrivals anew, in one transaction."""
+    with _arrived_events(con), transaction(con):
+        con.execute("DELETE FROM wallet.event_arrivals")
+        con.execute(f"INSERT INTO wallet.event_arrivals BY NAME {query('event_arrivals')}")
+    con.execute("CHECKPOINT")
+
+
+def sum_up_arrivals(con: duckdb.DuckDBPyConnection) -> Arrivals:
+    """Return how the events of the last seven complete days of wallet.event_arrivals arrived."""
+    with _arrived_events(con):
+        sums = con.execute(query("arrival_sums"), {"days": _DAYS_JUDGED}).fetchone() or (0, 0, 0, None, None)
+    return Arrivals(*sums)
+
+
+def measure_silence(con: duckdb.DuckDBPyConnection, now: datetime) -> Silence | None:
+    """Return how long no delivery has come, as of `now` (aware); None when none ever came.
+
+    Usual is the longest pause between deliveries that ended in the last 30 days, and an hour at least.
+    """
+    last, longest = con.execute(
+        "WITH deliveries AS"
+        " (SELECT received_at FROM raw.wallet_events UNION ALL SELECT received_at FROM raw.unusable_deliveries),"
+        " pauses AS (SELECT received_at, received_at - lag(received_at) OVER (ORDER BY received_at) AS pause"
+        " FROM deliveries)"
+        " SELECT max(received_at), max(pause) FILTER (received_at >= $since) FROM pauses",
+        {"since": naive(now - _USUAL_OVER)},
+    ).fetchone() or (None, None)
+    if last is None:
+        return None
+    since = last.replace(tzinfo=UTC)
+    return Silence(since, now - since, max(longest or _SHORTEST_USUAL, _SHORTEST_USUAL))
+
+
+@contextmanager
+def _arrived_events(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    con.execute(f"CREATE OR REPLACE TEMP TABLE arrived_events AS {query('arrived_events')}")
+    yield
+    drop_temporary(con, "arrived_events")
