@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,8 @@ from wallet_pipeline.collect.webhooks.understanding import Event, EventMapping, 
 from wallet_pipeline.settings import Settings
 
 HERE = Path(__file__).parent
-SCRIPT = HERE.parent.parent / "connector" / "installation-status.js"
+ROOT = HERE.parent.parent
+SCRIPT = ROOT / "connector" / "installation-status.js"
 TESTS = HERE / "installation-status.test.js"
 KEY = "connector-key-of-the-tests"
 TIMEOUT_S = 120
@@ -137,3 +139,13 @@ def test_time_and_id_are_those_of_the_script(outcome: Outcome) -> None:
     assert {event.event_id for event in outcome.events()} == ids
     assert not any(event.time_is_receipt for event in outcome.events())
     assert all(began_at - cut <= at <= ended_at for at in times)
+
+
+def test_configuration_is_documented() -> None:
+    """The page about the connector has a row for each name of its configuration, with the default."""
+    (block,) = re.findall(r"export const config = \{\n(.*?)\n\};", SCRIPT.read_text(), re.DOTALL)
+    names = dict(re.findall(r"^  (\w+): (.+),$", block, re.MULTILINE))
+    section = (ROOT / "docs/connector.md").read_text().split("## Configuration\n")[1].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section, re.MULTILINE))
+    words = {"null": "none", names["endpoint"]: "an example"}
+    assert rows == {name: words.get(value, value.replace("'", "`")) for name, value in names.items()}
