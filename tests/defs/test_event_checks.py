@@ -10,7 +10,6 @@ import pytest
 
 from tests.conftest import Data
 from wallet_pipeline.definitions import defs
-from wallet_pipeline.derive.arrivals import derive_event_arrivals
 
 from .conftest import now
 
@@ -41,16 +40,22 @@ class Warehouse:
             con.execute(
                 "INSERT INTO raw.insights_daily VALUES (?, 'Pass:Installed', '', 'apple', ?, 1)", [day.date(), events]
             )
-            derive_event_arrivals(con)
+        (event,) = self._run(dg.AssetKey("event_arrivals")).get_asset_materialization_events()
+        assert event.materialization.metadata["dagster/row_count"].value == self._rows()
 
     def check(self, asset: str, name: str) -> dg.AssetCheckEvaluation:
         """Evaluate a check."""
-        key = dg.AssetCheckKey(dg.AssetKey(asset), name)
-        whole = defs().resolve_implicit_global_asset_job_def()
-        job = whole.get_subset(asset_check_selection={key}, asset_selection=set())
-        result = job.execute_in_process(instance=self.instance)
-        (evaluation,) = result.get_asset_check_evaluations()
+        (evaluation,) = self._run(dg.AssetCheckKey(dg.AssetKey(asset), name)).get_asset_check_evaluations()
         return evaluation
+
+    def _run(self, key: dg.AssetKey | dg.AssetCheckKey) -> dg.ExecuteInProcessResult:
+        assets = {key} if isinstance(key, dg.AssetKey) else set()
+        checks = {key} if isinstance(key, dg.AssetCheckKey) else set()
+        job = defs().resolve_job_def("daily").get_subset(asset_selection=assets, asset_check_selection=checks)
+        return job.execute_in_process(instance=self.instance)
+
+    def _rows(self) -> int:
+        return len(self.data.rows("FROM wallet.event_arrivals"))
 
     def arrive(self) -> dg.AssetCheckEvaluation:
         """Evaluate whether events arrive."""
