@@ -36,6 +36,26 @@ CREATE TABLE IF NOT EXISTS attempts (
 """
 
 
+# A whole batch goes in as three values: at each step in SQLite a thread lets go of the interpreter, and then waits for
+# its turn behind the requests that are served.
+_KNOWN = """
+SELECT group_concat(one.key)
+FROM json_each(:rows) AS one
+WHERE EXISTS (SELECT 1 FROM deliveries WHERE body_sha256 = substr(:hashes, one.key * 32 + 1, 32))
+"""
+_INSERT = """
+INSERT INTO deliveries
+SELECT
+    json_extract(one.value, '$[0]'),
+    json_extract(one.value, '$[1]'),
+    json_extract(one.value, '$[2]'),
+    substr(:hashes, one.key * 32 + 1, 32),
+    -- Of nothing but empty bodies, substr makes NULL.
+    coalesce(substr(:bodies, json_extract(one.value, '$[3]') + 1, json_extract(one.value, '$[4]')), x'')
+FROM json_each(:rows) AS one
+"""
+
+
 class InboxError(ExplainedError):
     """The inbox cannot be used; the message says why and what to do."""
 
@@ -93,13 +113,10 @@ class Inbox:
         """
         with self._transaction():
             (last,) = self._con.execute("SELECT coalesce(max(delivery_id), 0) FROM deliveries").fetchone()
-            known = self._known(deliveries)
-            rows = []
-            for one in deliveries:
-                last = max(last + 1, one.received_at)
-                rows.append((last, one.received_at, one.source, one.body_sha256, one.body))
-            self._con.executemany("INSERT INTO deliveries VALUES (?, ?, ?, ?, ?)", rows)
-        return known
+            batch = _bind(deliveries, last)
+            (known,) = self._con.execute(_KNOWN, batch).fetchone()
+            self._con.execute(_INSERT, batch)
+        return _mark_known(deliveries, {int(place) for place in known.split(",")} if known else set())
 
     def try_to_write(self) -> None:
         """Write something that means nothing, in the same way as deliveries; raises what `append` raises."""
@@ -123,6 +140,7 @@ class Inbox:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        self._refuse_deleted()
         # The lock first: ids are given in the order of commits, so that a reader who has seen one has seen all before.
         self._con.execute("BEGIN IMMEDIATE")
         try:
@@ -132,19 +150,15 @@ class Inbox:
             if self._con.in_transaction:
                 self._con.execute("ROLLBACK")
             raise
+        self._refuse_deleted()
+
+    def _refuse_deleted(self) -> None:
         # SQLite goes on writing into files that were deleted, and they end with the process.
         if any(_identity(name) != opened for name, opened in self._files.items()):
-            raise InboxError(_deleted(self._file))
-
-    def _known(self, deliveries: Sequence[NewDelivery]) -> list[bool]:
-        """Tell for each delivery whether its body is in the inbox, or comes earlier in the list."""
-        seen: set[bytes] = set()
-        known = []
-        for one in deliveries:
-            found = self._con.execute("SELECT 1 FROM deliveries WHERE body_sha256 = ?", [one.body_sha256]).fetchone()
-            known.append(found is not None or one.body_sha256 in seen)
-            seen.add(one.body_sha256)
-        return known
+            raise InboxError(
+                f"The inbox {self._file}, or its companion ending in -wal or -shm, was deleted or replaced while it was"
+                " in use. Stop the receiver before you move, restore or delete it."
+            )
 
 
 def read_state(file: Path) -> InboxState:
@@ -224,6 +238,31 @@ def _explaining(file: Path) -> Iterator[None]:
         ) from error
 
 
+def _bind(deliveries: Sequence[NewDelivery], last: int) -> dict[str, str | bytes]:
+    """Return the values of a batch, with ids that follow on `last`."""
+    rows = []
+    start = 0
+    for one in deliveries:
+        last = max(last + 1, one.received_at)
+        rows.append((last, one.received_at, one.source, start, len(one.body)))
+        start += len(one.body)
+    return {
+        "rows": json.dumps(rows),
+        "hashes": b"".join(one.body_sha256 for one in deliveries),
+        "bodies": b"".join(one.body for one in deliveries),
+    }
+
+
+def _mark_known(deliveries: Sequence[NewDelivery], places: set[int]) -> list[bool]:
+    """Tell for each delivery whether it stands at one of the places, or has the body of an earlier one."""
+    seen: set[bytes] = set()
+    known = []
+    for place, one in enumerate(deliveries):
+        known.append(place in places or one.body_sha256 in seen)
+        seen.add(one.body_sha256)
+    return known
+
+
 def _files(file: Path) -> list[Path]:
     """Return the files of which an open inbox consists."""
     return [file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")]
@@ -236,10 +275,3 @@ def _identity(file: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _deleted(file: Path) -> str:
-    return (
-        f"The inbox {file}, or its companion ending in -wal or -shm, was deleted or replaced while it was in use."
-        " Stop the receiver before you move, restore or delete it."
-    )

@@ -38,7 +38,7 @@ class Signature:
     header: ClassVar[bytes] = b"x-neostore-signature"
 
     def __init__(self, secrets: Sequence[SecretStr]) -> None:
-        self._keys = [secret.get_secret_value().encode() for secret in secrets]
+        self._keyed = [hmac.new(secret.get_secret_value().encode(), digestmod="sha256") for secret in secrets]
 
     def match(self, value: bytes, body: bytes) -> int | None:
         """Return the place, from 1, of the secret that signed the body; None when none of them did."""
@@ -46,9 +46,12 @@ class Signature:
         write = _FORMS.get(len(given))
         if write is None:
             return None
-        for place, key in enumerate(self._keys, start=1):
+        for place, keyed in enumerate(self._keyed, start=1):
+            # A copy, since hmac.digest lets go of the interpreter and then waits for its turn.
+            mac = keyed.copy()
+            mac.update(body)
             # Without its letter case a Base64 signature is still longer than anybody can guess.
-            expected = write(hmac.digest(key, body, "sha256")).lower().encode()
+            expected = write(mac.digest()).lower().encode()
             if hmac.compare_digest(expected, given):
                 return place
         return None
