@@ -63,10 +63,17 @@ class Tenant(Sandbox):
         """Return the number of Insights calls since the start of the test, repeated ones included."""
         return self.calls().get(f"POST /api/{self.facts['tenant_id']}/insights/query", 0)
 
+    def webhooks(self) -> list[dict[str, Any]]:
+        """Return the webhook subscriptions as the API shows them."""
+        webhooks: list[dict[str, Any]] = self.get("/webhooks").json()
+        return webhooks
+
     def reset(self) -> None:
-        """Forget faults and requests, and let the list stand still: its next move is too far away to come."""
+        """Forget faults, webhooks and requests, and let the list stand still: its next move is too far away to come."""
         self.move(10**9, 10**9)
         self.control("DELETE", "/faults").raise_for_status()
+        for webhook in self.webhooks():
+            self.http.delete(f"{self.api}/webhooks/{webhook['id']}", timeout=TIMEOUT_S).raise_for_status()
         self.control("DELETE", "/requests").raise_for_status()
 
 

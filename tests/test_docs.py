@@ -38,9 +38,18 @@ guide = "\n".join(page.read_text() for page in GUIDE)
 queries = [code for language, code in _FENCE.findall((ROOT / "docs/analysts.md").read_text()) if language == "sql"]
 
 
-def commands() -> Iterator[str]:
-    """Yield each command of the command line, alone and with each of its options."""
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Yield each command of the command line with its whole name; of a group its commands."""
     for name, command in main.commands.items():
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {inner}", one) for inner, one in command.commands.items())
+        else:
+            yield name, command
+
+
+def typed_commands() -> Iterator[str]:
+    """Yield each command as it is typed, alone and with each of its options."""
+    for name, command in commands():
         yield f"wallet-pipeline {name}"
         for parameter in command.params:
             if isinstance(parameter, click.Option):
@@ -72,7 +81,7 @@ def test_every_setting_has_a_sentence() -> None:
     assert [name for name, one in Settings.model_fields.items() if not (one.description or "").endswith(".")] == []
 
 
-@pytest.mark.parametrize("command", [*commands()])
+@pytest.mark.parametrize("command", [*typed_commands()])
 def test_command_and_option_are_in_the_readme(command: str) -> None:
     """The README's table names each command, and each option with its command."""
     assert re.search(rf"`{re.escape(command)}\b", (ROOT / "README.md").read_text())
@@ -150,7 +159,8 @@ def test_there_are_queries_for_analysts() -> None:
 def test_commands_in_code_blocks_exist(page: Path) -> None:
     """A `wallet-pipeline` line in a code block names a command, and options that the command has."""
     for _, code in _FENCE.findall(page.read_text()):
-        for name, rest in re.findall(r"bin/wallet-pipeline ([\w-]+)([^\n]*)", code):
-            known = {option for parameter in main.commands[name].params for option in parameter.opts}
+        for typed in re.findall(r"bin/wallet-pipeline ([^\n]+)", code):
+            ((name, command),) = [(name, one) for name, one in commands() if f"{typed} ".startswith(f"{name} ")]
+            known = {option for parameter in command.params for option in parameter.opts}
             if name != "sandbox":
-                assert set(re.findall(r"--[\w-]+", rest)) <= known
+                assert set(re.findall(r"--[\w-]+", typed)) <= known

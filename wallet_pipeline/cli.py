@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
+from wallet_pipeline.clients.wallet_crew import WalletCrew
 from wallet_pipeline.collect.webhooks.server import run_receiver
+from wallet_pipeline.collect.webhooks.subscriptions import Subscription, remove, subscribe
 from wallet_pipeline.demo import run_demo
 from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.headless import (
@@ -27,6 +29,7 @@ from wallet_pipeline.sync.hubspot import connect
 from wallet_pipeline.sync.setup_crm import setup_crm
 
 _DAYS_READ_AGAIN = 3
+_SUBSCRIBED_EVENTS = ("Pass:Installed", "Pass:Uninstalled")
 
 
 class _Explaining(click.Group):
@@ -117,6 +120,78 @@ def prepare_crm() -> None:
     click.echo(
         f"Created: {', '.join(result.created) or 'nothing'}. There already: {', '.join(result.present) or 'none'}."
     )
+
+
+@main.group()
+def webhooks() -> None:
+    """Manage the subscriptions at The Wallet Crew; needs a key with Webhook.Read and Webhook.Write."""
+
+
+@webhooks.command("subscribe")
+@click.argument("url")
+@click.option(
+    "--event", "events", multiple=True, metavar="NAME", default=_SUBSCRIBED_EVENTS, show_default=True,
+    help="Event to be told of, a trailing * for all that begin so; may be repeated.",
+)  # fmt: skip
+def subscribe_webhook(url: str, events: tuple[str, ...]) -> None:
+    """Let The Wallet Crew deliver to a receiver's URL; as often as you like, it makes one subscription."""
+    with _wallet_crew() as client:
+        result = subscribe(client, url, events)
+    _tell(result)
+
+
+@webhooks.command("list")
+def list_webhooks() -> None:
+    """List all subscriptions of the tenant, without their secrets."""
+    with _wallet_crew() as client:
+        found = client.list_webhooks()
+    for one in found:
+        click.echo(f"{one.id}  {'enabled' if one.enabled else 'disabled'}  {one.endpoint}  {', '.join(one.events)}")
+    if not found:
+        click.echo("The tenant has no webhook subscription.")
+
+
+@webhooks.command("disable")
+@click.argument("webhook_id", metavar="ID")
+def disable_webhook(webhook_id: str) -> None:
+    """Stop the deliveries of a subscription and keep it; `subscribe` enables it again."""
+    with _wallet_crew() as client:
+        client.change_webhook(webhook_id, enabled=False)
+    click.echo(f"Disabled {webhook_id}: what happens from now on is not delivered; the daily run still finds it.")
+
+
+@webhooks.command("remove")
+@click.argument("webhook_id", metavar="ID")
+def remove_webhook(webhook_id: str) -> None:
+    """Remove a subscription; its secret is worth nothing then."""
+    with _wallet_crew() as client:
+        remove(client, webhook_id)
+    click.echo(f"Removed {webhook_id}. Take its secret out of WEBHOOK_SECRETS.")
+
+
+def _wallet_crew() -> WalletCrew:
+    settings = load_settings()
+    return WalletCrew(settings.wallet_crew_base_url, *settings.wallet_crew_credentials())
+
+
+def _tell(result: Subscription) -> None:
+    """Say what became of a subscription, and its secret if this is the only time that it can be said."""
+    webhook, secret = result.webhook, result.webhook.signature_secret.get_secret_value()
+    anew = f"call `wallet-pipeline webhooks remove {webhook.id}` and subscribe again"
+    if not result.created:
+        added = [f"added {', '.join(result.added)}"] if result.added else []
+        done = ["enabled it again"] * result.enabled + added or ["nothing to do"]
+        click.echo(f"The subscription {webhook.id} of {webhook.endpoint} exists already: {' and '.join(done)}.")
+        click.echo(f"Its signature secret was shown when it was created. For a new one, {anew}.")
+    elif not secret:
+        click.echo(f"Created {webhook.id}, but the answer got lost and the secret with it. For one, {anew}.")
+    else:
+        click.echo(f"Created {webhook.id}: {', '.join(webhook.events)} are delivered to {webhook.endpoint}.")
+        click.echo(f"Signature secret, shown this once: {secret}")
+        click.echo(
+            "Put it into WEBHOOK_SECRETS in .env and restart `wallet-pipeline receive`. While you replace another"
+            " secret, keep the old one beside it, with a comma between."
+        )
 
 
 def _not_before(earliest: date, first: date) -> date:

@@ -1,9 +1,12 @@
-"""The client of The Wallet Crew reads pages, totals and queries, and explains each refusal."""
+"""The client of The Wallet Crew reads pages, totals and queries, manages webhooks, and explains each refusal."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from tests.conftest import Tenant, make_pass, make_passes
 from wallet_pipeline.clients.http import (
@@ -13,10 +16,13 @@ from wallet_pipeline.clients.http import (
     ServiceError,
     TimeLimits,
     UnexpectedAnswerError,
+    UnreachableError,
 )
-from wallet_pipeline.clients.wallet_crew import QueryTimeoutError
+from wallet_pipeline.clients.wallet_crew import QueryTimeoutError, Webhook
 
 NOTHING = "Events | where false | project eventType"
+ENDPOINT = "https://example.com/hook"
+EVENTS = ("Pass:Installed", "Pass:Uninstalled")
 
 
 def read(sandbox: Tenant, **client: Any) -> Exception:
@@ -191,3 +197,131 @@ def test_body_of_a_page_is_not_shown(tenant: Tenant) -> None:
     tenant.put(make_pass("pass-a"))
     with tenant.client() as service:
         assert "s3cr3t" not in repr(service.read_passes(0, 1))
+
+
+# Webhooks
+
+
+def test_webhook_is_created_as_asked(tenant: Tenant) -> None:
+    """A creation sends endpoint, events and description, enabled, and returns id and secret from the answer."""
+    with tenant.client() as service:
+        created = service.create_webhook(ENDPOINT, EVENTS, "ours")
+    (shown,) = tenant.webhooks()
+    assert created == Webhook(shown.pop("id"), ENDPOINT, EVENTS, True, SecretStr(shown.pop("signatureSecret")))  # noqa: FBT003
+    assert shown == {"endpoint": ENDPOINT, "events": [*EVENTS], "description": "ours", "enabled": True}
+
+
+def test_webhooks_are_listed(tenant: Tenant) -> None:
+    """The list holds each subscription as its creation returned it."""
+    with tenant.client() as service:
+        assert service.list_webhooks() == []
+        created = [service.create_webhook(ENDPOINT, EVENTS, "ours") for _ in range(2)]
+        assert service.list_webhooks() == created
+
+
+def test_webhook_is_changed_in_what_is_given(tenant: Tenant) -> None:
+    """A change sends just what is given, and returns the whole."""
+    with tenant.client() as service:
+        created = service.create_webhook(ENDPOINT, EVENTS, "ours")
+        disabled = service.change_webhook(created.id, enabled=False)
+        widened = service.change_webhook(created.id, events=["Pass:*"])
+    assert disabled == replace(created, enabled=False)
+    assert widened == replace(disabled, events=("Pass:*",))
+
+
+def test_webhook_is_deleted(tenant: Tenant) -> None:
+    """A deleted subscription is gone."""
+    with tenant.client() as service:
+        service.delete_webhook(service.create_webhook(ENDPOINT, EVENTS, "ours").id)
+    assert tenant.webhooks() == []
+
+
+def test_creation_is_never_repeated(tenant: Tenant) -> None:
+    """A creation whose answer is lost is not sent again: there is one subscription, and an error."""
+    tenant.spoil({"type": "drop_after"}, path="webhooks", method="POST")
+    with tenant.client() as service, pytest.raises(UnreachableError, match=r"POST .*/webhooks"):
+        service.create_webhook(ENDPOINT, EVENTS, "ours")
+    assert len(tenant.webhooks()) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "scope"),
+    [
+        ("list_webhooks", (), "Read"),
+        ("create_webhook", (ENDPOINT, EVENTS, "ours"), "Write"),
+        ("change_webhook", ("abcde",), "Write"),
+        ("delete_webhook", ("abcde",), "Write"),
+    ],
+)
+def test_missing_scope_of_webhooks_is_named(
+    tenant: Tenant, method: str, arguments: tuple[object, ...], scope: str
+) -> None:
+    """A key that may not manage webhooks is told which scope it lacks."""
+    with (
+        tenant.client(key=tenant.facts["keys"]["passes_only"]) as service,
+        pytest.raises(ScopeError, match=rf"lacks the scope Webhook\.{scope} \(403"),
+    ):
+        getattr(service, method)(*arguments)
+
+
+def test_unknown_webhook_is_named(tenant: Tenant) -> None:
+    """A subscription that does not exist is told apart from a tenant that does not exist; odd ids stay one segment."""
+    with tenant.client() as service:
+        for call in (service.delete_webhook, service.change_webhook):
+            with pytest.raises(NotFoundError, match=r"knows no webhook '\.\./passes' in the tenant"):
+                call("../passes")
+
+
+def test_refusal_says_which_field_is_wrong(tenant: Tenant) -> None:
+    """Of a validation problem the fields and their texts are quoted."""
+    with tenant.client() as service, pytest.raises(UnexpectedAnswerError, match=r"answered 400.*valid http or https"):
+        service.create_webhook("ftp://example.com", EVENTS, "ours")
+
+
+def test_webhook_without_a_told_secret_has_an_empty_one(tenant: Tenant) -> None:
+    """A service that tells the secret at the creation alone can be read."""
+    tenant.control("PATCH", "/webhook-settings", {"secret_in_reads": False}).raise_for_status()
+    try:
+        with tenant.client() as service:
+            created = service.create_webhook(ENDPOINT, EVENTS, "ours")
+            (listed,) = service.list_webhooks()
+    finally:
+        tenant.control("PATCH", "/webhook-settings", {"secret_in_reads": True}).raise_for_status()
+    assert [len(one.signature_secret) for one in (created, listed)] == [64, 0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"id": None},
+        {"endpoint": 1},
+        {"events": "Pass:*"},
+        {"events": [1]},
+        {"enabled": "yes"},
+        {"signatureSecret": 5},
+    ],
+)
+def test_webhook_of_another_form_is_not_guessed(tenant: Tenant, wrong: dict[str, Any]) -> None:
+    """A subscription that cannot be understood is an error, which does not quote it."""
+    body = {"id": "abcde", "endpoint": ENDPOINT, "events": ["*"], "enabled": True, "signatureSecret": "s3cr3t", **wrong}
+    tenant.spoil({"type": "replace", "body": [body]}, path="webhooks")
+    with tenant.client() as service, pytest.raises(UnexpectedAnswerError, match="another form") as raised:
+        service.list_webhooks()
+    assert "s3cr3t" not in str(raised.value)
+
+
+@pytest.mark.parametrize("body", [{"items": []}, ["abcde"], None])
+def test_list_of_webhooks_of_another_form_is_not_guessed(tenant: Tenant, body: Any) -> None:
+    """A body that is no list of subscriptions is an error, not an empty list."""
+    tenant.spoil({"type": "replace", "body": json.dumps(body)}, path="webhooks")
+    with tenant.client() as service, pytest.raises(UnexpectedAnswerError, match="webhooks of another form"):
+        service.list_webhooks()
+
+
+def test_signature_secret_is_not_shown(tenant: Tenant, everything_logged: pytest.LogCaptureFixture) -> None:
+    """Neither a subscription shown by mistake nor any log holds its secret."""
+    with tenant.client() as service:
+        created = service.create_webhook(ENDPOINT, EVENTS, "ours")
+    secret = created.signature_secret.get_secret_value()
+    assert secret not in repr(created)
+    assert secret not in everything_logged.text
