@@ -59,6 +59,18 @@ def head_of(body: bytes, path: str = WEBHOOK, **headers: str) -> bytes:
     return f"POST {path} HTTP/1.1\r\n".encode() + b"".join(f"{k}: {v}\r\n".encode() for k, v in lines.items()) + b"\r\n"
 
 
+def _answer(response: http.client.HTTPResponse) -> Answer:
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, headers, response.read().decode())
+
+
+def read_answer(connection: socket.socket) -> Answer:
+    """Read the whole answer to the one request under way on a connection."""
+    with closing(http.client.HTTPResponse(connection, method="POST")) as response:
+        response.begin()
+        return _answer(response)
+
+
 @dataclass
 class RunningReceiver:
     """A `wallet-pipeline receive` with two signature secrets and a key, in a folder of its own."""
@@ -79,12 +91,7 @@ class RunningReceiver:
         """Send a request on a connection of its own."""
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)) as connection:
             connection.request(method, path, body, dict(headers or {}))
-            response = connection.getresponse()
-            return Answer(
-                response.status,
-                {name.lower(): value for name, value in response.getheaders()},
-                response.read().decode(),
-            )
+            return _answer(connection.getresponse())
 
     def deliver(self, body: bytes, signature: str | None = None, **headers: str) -> Answer:
         """Send a webhook, well signed unless told otherwise."""

@@ -15,7 +15,7 @@ from wallet_pipeline.errors import ExplainedError
 
 Source = Literal["webhook", "connector"]
 
-_LOCK_WAIT_S = 5.0
+_LOCK_WAIT_S = 3.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS deliveries (
     delivery_id INTEGER PRIMARY KEY,  -- the time of receipt, moved on where needed, so that it always grows

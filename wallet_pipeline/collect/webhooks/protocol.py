@@ -73,8 +73,11 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Begin with the body."""
+        """Begin with the body; the parser answers an exception with 400."""
         self._in_head = False
+        # The parser would take the body for the other protocol, and the delivery for an empty one.
+        if self.parser.should_upgrade():
+            raise ValueError("no other protocol is spoken here")
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
