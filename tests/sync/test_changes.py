@@ -92,6 +92,22 @@ def test_change_since_the_plan_stays_to_be_looked_at(pipeline: Pipeline) -> None
     assert (result.outdated, changed(pipeline)) == (1, [KEY])
 
 
+@pytest.mark.usefixtures("told")
+def test_change_while_another_is_on_its_way_stays_to_be_looked_at(account: Account, pipeline: Pipeline) -> None:
+    """An event that changes the customer while the CRM is being written outlives the booking of what was written."""
+    pipeline.event(KEY, GOOGLE)
+    pipeline.plan(scope="changes")
+    account.spoil("batch/update", "delay", seconds=1)
+    sending = threading.Thread(target=pipeline.deliver, args=["changes"])
+    sending.start()
+    while not account.requests().get("update"):
+        assert sending.is_alive()
+    pipeline.event(KEY, NONE)
+    sending.join()
+    assert pipeline.sql("SELECT outcome FROM crm.deliveries ORDER BY intended_at DESC LIMIT 1") == [("verified",)]
+    assert changed(pipeline) == [KEY]
+
+
 def test_customer_without_an_answer_is_tried_again_after_a_while(
     account: Account, pipeline: Pipeline, told: dict[str, str]
 ) -> None:
