@@ -5,14 +5,17 @@ import os
 import signal
 import sys
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from wallet_pipeline.clients.wallet_crew import WalletCrew
+from wallet_pipeline.collect.wallet_events import Replay, Selection, replay
 from wallet_pipeline.collect.webhooks.server import run_receiver
 from wallet_pipeline.collect.webhooks.subscriptions import Subscription, remove, subscribe
+from wallet_pipeline.collect.webhooks.understanding import EventMapping
 from wallet_pipeline.demo import run_demo
 from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.headless import (
@@ -27,9 +30,19 @@ from wallet_pipeline.playground import dagster_process, receiver, sandbox
 from wallet_pipeline.settings import load_settings
 from wallet_pipeline.sync.hubspot import connect
 from wallet_pipeline.sync.setup_crm import setup_crm
+from wallet_pipeline.warehouse.connection import connect as open_warehouse
 
 _DAYS_READ_AGAIN = 3
 _SUBSCRIBED_EVENTS = ("Pass:Installed", "Pass:Uninstalled")
+_LARGEST_ID = 2**63 - 1
+_READ_AGAIN = {
+    "unchanged": "unchanged",
+    "now_understood": "now understood",
+    "no_longer_understood": "no longer understood",
+    "understood_differently": "understood differently",
+    "other_reason": "still not understood, for another reason",
+    "missing": "no longer in the inbox, left as they are",
+}
 
 
 class _Explaining(click.Group):
@@ -110,6 +123,76 @@ def receive(host: str, port: int) -> None:
     """Receive webhooks and the connector's deliveries, until it is stopped."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     run_receiver(load_settings(), host, port, click.echo)
+
+
+def _moment(_context: click.Context, _option: click.Parameter, value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value} is no time. Write it as 2026-01-31T08:00:00Z.") from error
+    if moment.tzinfo is None:
+        raise click.BadParameter(
+            f"{value} has no time zone. Write it as 2026-01-31T08:00:00Z, or with +01:00 behind it."
+        )
+    return moment
+
+
+@main.command("replay")
+@click.option(
+    "--id",
+    "ids",
+    type=click.IntRange(1, _LARGEST_ID),
+    multiple=True,
+    metavar="N",
+    help="Just this delivery; may be repeated.",
+)
+@click.option("--since", metavar="TIME", callback=_moment, help="Received at this time or later: 2026-01-31T08:00:00Z.")
+@click.option("--until", metavar="TIME", callback=_moment, help="Received before this time.")
+@click.option("--reason", metavar="TEXT", help="Not understood, for a reason that begins so.")
+@click.option("--all", "everything", is_flag=True, help="All deliveries that were ever taken over.")
+@click.option("--write", is_flag=True, help="Write what changes; else it is only counted.")
+def read_again(
+    ids: tuple[int, ...],
+    since: datetime | None,
+    until: datetime | None,
+    reason: str | None,
+    everything: bool,  # noqa: FBT001  click gives it by name
+    write: bool,  # noqa: FBT001
+) -> None:
+    """Read deliveries of the inbox again with the settings as they are now; of several conditions each must hold."""
+    selection = Selection(ids, since, until, reason)
+    if everything == (selection != Selection()):
+        raise click.UsageError("Choose deliveries with --id, --since, --until or --reason; or all of them with --all.")
+    _checkout()
+    settings = load_settings()
+    result = replay(
+        partial(open_warehouse, settings.warehouse_file, settings.warehouse_wait),
+        settings.inbox_file,
+        EventMapping.from_settings(settings),
+        selection,
+        dry_run=not write,
+    )
+    _tell_replay(result, write=write)
+
+
+def _tell_replay(result: Replay, *, write: bool) -> None:
+    """Print what became of each delivery, and what to do next."""
+    if not (count := sum(vars(result).values())):
+        click.echo("No delivery that was taken over meets this. raw.unusable_deliveries lists those not understood.")
+        return
+    click.echo(f"{'deliveries read again':45}{count:>10}")
+    for name, count in vars(result).items():
+        click.echo(f"  {_READ_AGAIN[name]:43}{count:>10}")
+    if not result.changed:
+        click.echo("Nothing changes.")
+    elif not write:
+        click.echo("Nothing was written. To write it, give the same command with --write.")
+    else:
+        click.echo(
+            "Written. The next run derives the customers whom it touches: the job sync_changes, or wallet-pipeline run."
+        )
 
 
 @main.command("setup-crm")
