@@ -21,6 +21,7 @@ lint: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(BIN)/python -m bench.snapshot
+	$(BIN)/python -m bench.receiver
 
 clean:
 	rm -rf $(VENV) data/demo sandbox-state

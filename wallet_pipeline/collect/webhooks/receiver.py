@@ -108,7 +108,8 @@ class _Endpoint:
         self._clock = clock
         self._received = {outcome: metrics.received.labels(source, outcome.label) for outcome in Outcome}
         self._duplicates = metrics.duplicates.labels(source)
-        self._matches = metrics.secret_matches
+        places = range(1, proof.secrets + 1) if proof else ()
+        self._matches = {place: metrics.secret_matches.labels(source, place) for place in places}
         self.refusals = Refusals(source)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -131,7 +132,7 @@ class _Endpoint:
             self.refusals.note_wrong()
             return Outcome.WRONG
         self.refusals.note_right()
-        self._matches.labels(self._source, place).inc()
+        self._matches[place].inc()
         return await self._keep(body, received_at)
 
     async def _keep(self, body: bytes, received_at: int) -> Outcome:

@@ -1,6 +1,7 @@
 """The receiver's process: its port, its signals, its end."""
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -69,6 +70,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._writer.start()
+        # Else the collector would look at everything that was imported, again and again, while deliveries wait.
+        gc.collect()
+        gc.freeze()
         await super().startup(sockets)
         for listener in sockets or []:
             self._say(f"receiving at {_url(listener)}")

@@ -25,6 +25,10 @@ class Proof(Protocol):
 
     header: ClassVar[bytes]
 
+    @property
+    def secrets(self) -> int:
+        """The number of secrets that are right."""
+
     def match(self, value: bytes, body: bytes) -> int | None:
         """Return the place, from 1, of the secret that the header's value was made with; None when it was none."""
 
@@ -39,6 +43,11 @@ class Signature:
 
     def __init__(self, secrets: Sequence[SecretStr]) -> None:
         self._keyed = [hmac.new(secret.get_secret_value().encode(), digestmod="sha256") for secret in secrets]
+
+    @property
+    def secrets(self) -> int:
+        """The number of secrets that are right."""
+        return len(self._keyed)
 
     def match(self, value: bytes, body: bytes) -> int | None:
         """Return the place, from 1, of the secret that signed the body; None when none of them did."""
@@ -61,6 +70,7 @@ class BearerKey:
     """`Authorization: Bearer` and the key."""
 
     header: ClassVar[bytes] = b"authorization"
+    secrets = 1
 
     def __init__(self, key: SecretStr) -> None:
         self._key = key.get_secret_value().encode()
