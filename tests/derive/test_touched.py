@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wallet_pipeline.derive.touched import Touched, derive_touched
+from wallet_pipeline.derive.touched import Touched, count_touched, derive_touched
 
 from .evidence import RULES, canonical
 from .oracle import Delivery, Listing, Snapshot, World
-from .worlds import NOON, Warehouse, crowds, identifier_maps, tight_maps, worlds
+from .worlds import NOON, Warehouse, crowds, identifier_maps, naive, tight_maps, worlds
 
 STATUS = (
     "customer_key, wallet_status, apple_wallet_installed_at, google_wallet_installed_at, wallet_last_changed_at,"
@@ -31,7 +31,6 @@ def arrivals(draw: st.DrawFn) -> tuple[World, list[Arrival]]:
     return world, draw(st.permutations([*evidence, *repeated, *([None] * draw(st.integers(0, 4)))]))
 
 
-@settings(max_examples=settings.default.max_examples // 2)
 @given(arrival=arrivals())
 def test_event_runs_between_daily_runs_end_in_the_rows_of_one_full_derivation(
     shared: Warehouse, arrival: tuple[World, list[Arrival]]
@@ -109,6 +108,45 @@ def test_event_changes_its_component_and_nothing_else(shared: Warehouse) -> None
         ("customerId=1", "google"),
         ("customerId=3", "none"),
     ]
+
+
+def test_event_that_moves_a_pass_ends_one_customer_and_begins_another(shared: Warehouse) -> None:
+    """Both are left to the sync, the old version has ended, one version of the new one stands, nothing is touched."""
+    shared.clear()
+    shared.take(
+        World((), (Snapshot("s", NOON, complete=True, listings=(Listing("pass1", None, '{"customerId":"1"}'),)),))
+    )
+    shared.derive()
+    for hour, kind in enumerate(("installed", "uninstalled"), start=1):
+        at = NOON + timedelta(hours=hour)
+        shared.add(Delivery("pass1", "apple", kind, f"e{hour}", at, at, identifiers='{"customerId":"2"}'))
+        derive_touched(shared.con, RULES, at)
+    versions = shared.con.execute(
+        "SELECT customer_key, valid_from, valid_to FROM wallet.customer_status_changes ORDER BY ALL"
+    ).fetchall()
+    first, moved, again = (naive(NOON + timedelta(hours=hour)) for hour in (0, 1, 2))
+    assert versions == [
+        ("customerId=1", first, moved),
+        ("customerId=2", moved, again),
+        ("customerId=2", again, None),
+    ]
+    marked = shared.con.execute("SELECT DISTINCT customer_key FROM wallet.changed_customers ORDER BY 1").fetchall()
+    assert marked == [("customerId=1",), ("customerId=2",)]
+    assert count_touched(shared.con) == 0
+
+
+def test_full_derivation_marks_whom_events_have_changed(shared: Warehouse) -> None:
+    """What the daily run derives first is left to the sync just as well; what only a snapshot changed is its own."""
+    shared.clear()
+    listed = tuple(Listing(f"pass{number}", None, f'{{"customerId":"{number}"}}') for number in (1, 2))
+    shared.take(World((), (Snapshot("s", NOON, complete=True, listings=listed),)))
+    shared.derive()
+    assert shared.con.execute("FROM wallet.changed_customers").fetchall() == []
+    at = NOON + timedelta(hours=1)
+    shared.add(Delivery("pass1", "apple", "installed", "e1", at, at, identifiers='{"customerId":"3"}'))
+    shared.derive(at)
+    marked = shared.con.execute("SELECT DISTINCT customer_key FROM wallet.changed_customers ORDER BY 1").fetchall()
+    assert (marked, count_touched(shared.con)) == ([("customerId=1",), ("customerId=3",)], 0)
 
 
 def test_nothing_touched_changes_nothing(shared: Warehouse) -> None:
