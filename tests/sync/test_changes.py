@@ -1,6 +1,8 @@
 """The plan of those whom events have changed: what it looks at, sends, leaves alone, and crosses off."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -97,12 +99,13 @@ def test_change_while_another_is_on_its_way_stays_to_be_looked_at(account: Accou
     """An event that changes the customer while the CRM is being written outlives the booking of what was written."""
     pipeline.event(KEY, GOOGLE)
     pipeline.plan(scope="changes")
-    account.spoil("batch/update", "delay", seconds=1)
+    account.spoil("batch/update", "delay", seconds=3)
     sending = threading.Thread(target=pipeline.deliver, args=["changes"])
     sending.start()
     while not account.requests().get("update"):
         assert sending.is_alive()
     pipeline.event(KEY, NONE)
+    assert sending.is_alive()
     sending.join()
     assert pipeline.sql("SELECT outcome FROM crm.deliveries ORDER BY intended_at DESC LIMIT 1") == [("verified",)]
     assert changed(pipeline) == [KEY]
@@ -210,10 +213,10 @@ def test_rejection_of_another_customer_stays(account: Account, pipeline: Pipelin
 
 def test_event_run_gets_its_turn_while_a_long_run_sends(account: Account, pipeline: Pipeline) -> None:
     """A change is sent between two waves of the daily run, not after its last one."""
-    keys = {f"customerId=L-{number:04}": f"l-{number:04}@x.test" for number in range(1601)}
+    account.switch(rate_limit=100_000)
+    keys = {f"customerId=L-{number:04}": f"l-{number:04}@x.test" for number in range(3300)}
     pipeline.customers(keys, APPLE)
     pipeline.plan()
-    account.switch(rate_limit=100_000)
     daily = threading.Thread(target=pipeline.deliver)
     daily.start()
     while not pipeline.sql("SELECT 1 FROM crm.deliveries"):
@@ -225,6 +228,115 @@ def test_event_run_gets_its_turn_while_a_long_run_sends(account: Account, pipeli
     daily.join()
     assert left > [(0,)]
     assert account.wallet(record)["wallet_status"] == "google"
+
+
+@contextmanager
+def while_all_are_planned(account: Account, pipeline: Pipeline) -> Iterator[None]:
+    """Let a plan of all customers be made that waits for its first answer of the CRM while the block goes on."""
+    account.spoil("batch/read", "delay", seconds=3)
+    account.forget_requests()
+    planning = threading.Thread(target=pipeline.plan)
+    planning.start()
+    while not account.requests().get("read"):
+        assert planning.is_alive()
+    pipeline.now += timedelta(seconds=1)
+    yield
+    assert planning.is_alive()
+    planning.join()
+
+
+@pytest.mark.usefixtures("told")
+def test_change_sent_while_all_are_planned_is_no_drift(account: Account, pipeline: Pipeline) -> None:
+    """What another run has told the CRM since a plan began to read it is neither drift nor planned again."""
+    with while_all_are_planned(account, pipeline):
+        pipeline.event(KEY, GOOGLE)
+        assert pipeline.run("changes").verified == 1
+    assert pipeline.sql("FROM crm.drift") == []
+    assert KEY not in pipeline.decisions()
+
+
+def test_contact_created_while_all_are_planned_keeps_its_link(account: Account, pipeline: Pipeline) -> None:
+    """A plan that began before the contact was there neither forgets the link nor plans another contact."""
+    key = "email=new@x.test"
+    pipeline.event(key, APPLE, email="new@x.test")
+    with while_all_are_planned(account, pipeline):
+        assert pipeline.run("changes").created == 1
+    assert pipeline.sql("SELECT customer_key FROM crm.links") == [(key,)]
+    assert pipeline.decisions() == {}
+
+
+@pytest.mark.usefixtures("told")
+def test_customer_listed_while_all_are_planned_stays_listed(account: Account, pipeline: Pipeline) -> None:
+    """A plan of all customers forgets nothing of those who came after it was begun."""
+    with while_all_are_planned(account, pipeline):
+        pipeline.event("accountId=9", APPLE)
+        pipeline.run("changes")
+    assert pipeline.sql("SELECT customer_key FROM crm.rejections") == [("accountId=9",)]
+    assert pipeline.decisions()["accountId=9"] == ("hold", "no key that the CRM knows")
+
+
+def test_record_of_a_departed_customer_is_free(account: Account, pipeline: Pipeline) -> None:
+    """When a pass moved to another key the record is linked to that customer, before the daily plan knows of it."""
+    account.add(email="1@x.test")
+    pipeline.customer("email=1@x.test", APPLE, email="1@x.test")
+    pipeline.run()
+    pipeline.remove_customer("email=1@x.test")
+    pipeline.event(KEY, GOOGLE, email="1@x.test")
+    pipeline.plan(scope="changes")
+    assert pipeline.decisions()[KEY] == ("link", "new")
+
+
+def test_many_small_runs_are_one_mass_change(account: Account, pipeline: Pipeline) -> None:
+    """What events have turned to none since the last daily plan counts together."""
+    emails = {f"customerId=M-{number}": f"m{number}@x.test" for number in range(9)}
+    for key, email in emails.items():
+        account.add(email=email, customer_id=key[-3:])
+    pipeline.customers(emails, APPLE)
+    pipeline.run()
+    pipeline.use(max_none_customers=3, max_none_share=0.1)
+    for keys in (["0", "1"], ["2"]):
+        for number in keys:
+            pipeline.event(f"customerId=M-{number}", NONE)
+        assert pipeline.run("changes").verified == len(keys)
+    pipeline.event("customerId=M-3", NONE)
+    verdict = pipeline.plan(scope="changes").mass_change
+    assert (verdict.turning, verdict.of, verdict.admitted) == (4, 9, False)
+    pipeline.use(max_none_customers=4)
+    pipeline.run()
+    pipeline.use(max_none_customers=3)
+    pipeline.event("customerId=M-4", NONE)
+    assert pipeline.plan(scope="changes").mass_change.turning == 1
+
+
+def test_what_may_pass_is_tried_ten_times(account: Account, pipeline: Pipeline, told: dict[str, str]) -> None:
+    """A contact that somebody changes in the very moment of each write is left to the daily run in the end."""
+    pipeline.event(KEY, GOOGLE)
+    attempts = 0
+    while changed(pipeline):
+        edit = {"contact_id": told[KEY], "skip": 2, "properties": {"wallet_status": "none"}}
+        account.control("POST", "edit-before-read", edit)
+        pipeline.run("changes")
+        attempts += 1
+    assert attempts == 11
+    assert pipeline.sql("SELECT attempts FROM crm.rejections") == [(11,)]
+
+
+def test_run_without_anything_to_send_closes_what_a_killed_one_left(pipeline: Pipeline) -> None:
+    """Rows of the ledger that a killed run left as intended are closed by the next run of either kind."""
+    pipeline.sql("INSERT INTO crm.deliveries (delivery_id, outcome) VALUES ('x', 'intended')")
+    pipeline.run("changes")
+    assert pipeline.sql("SELECT outcome FROM crm.deliveries") == [("unknown",)]
+
+
+@pytest.mark.usefixtures("told")
+def test_second_event_does_not_cut_a_retry_short(account: Account, pipeline: Pipeline) -> None:
+    """A customer of whom the CRM gave no answer waits, whatever else happens to them."""
+    pipeline.event(KEY, GOOGLE)
+    pipeline.plan(scope="changes")
+    account.spoil("batch/update", "drop", times=20)
+    pipeline.deliver("changes")
+    pipeline.event(KEY, NONE)
+    assert (changes(pipeline), pipeline.plan(scope="changes").customers) == (Changes(due=0, waiting=1), 0)
 
 
 def changes(pipeline: Pipeline) -> Changes:

@@ -35,7 +35,7 @@ def derive_statuses(con: duckdb.DuckDBPyConnection, rules: StatusRules, now: dat
         derive_registers(con, rules)
         derive_customers(con, rules, now)
         con.execute(f"INSERT INTO touched_customers {query('touched_customers')}")
-        con.execute(f"INSERT INTO wallet.changed_customers BY NAME {query('changed_customers')}", {"now": naive(now)})
+        mark_changed(con, now)
         con.execute("DELETE FROM raw.touched_passes")
     drop_temporary(con, "touched_customers")
     con.execute("CHECKPOINT")
@@ -79,6 +79,14 @@ def ascii_domain(domain: str) -> str:
         return idna.encode(domain, uts46=True).decode("ascii")
     except idna.IDNAError:
         return domain
+
+
+def mark_changed(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
+    """Leave those of the temporary table touched_customers whose row changed at `now` to the sync; return how many."""
+    (changed,) = con.execute(
+        f"INSERT INTO wallet.changed_customers BY NAME {query('changed_customers')}", {"now": naive(now)}
+    ).fetchone() or (0,)
+    return int(changed)
 
 
 def drop_temporary(con: duckdb.DuckDBPyConnection, *names: str) -> None:

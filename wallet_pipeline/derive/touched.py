@@ -18,9 +18,10 @@ from wallet_pipeline.derive.statuses import (
     derive_registers,
     drop_temporary,
     identify_passes,
+    mark_changed,
     query,
 )
-from wallet_pipeline.warehouse.connection import naive, transaction
+from wallet_pipeline.warehouse.connection import transaction
 
 _EVIDENCE = ("raw.wallet_events", "raw.passes", "raw.wallet_observations")
 _BY_PASS = (
@@ -57,6 +58,7 @@ def derive_touched(con: duckdb.DuckDBPyConnection, rules: StatusRules, now: date
         with transaction(con):
             changed = _put_back(con, now)
             con.execute("DELETE FROM raw.touched_passes")
+        drop_temporary(con, "touched_customers")
         return Touched(passes, _count(con, "touched.component"), changed)
 
 
@@ -129,14 +131,11 @@ def _put_back(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
     )
     for table in (*_BY_PASS, *_BY_CUSTOMER, "wallet.identity_conflicts"):
         con.execute(f"INSERT INTO {table} BY NAME FROM touched.{table}")
-    (changed,) = con.execute(
-        "INSERT INTO wallet.changed_customers BY NAME"
-        " SELECT customer_key, nextval('wallet.change_numbers') AS number, $now AS changed_at FROM ("
-        " SELECT DISTINCT customer_key FROM touched.wallet.customer_status_changes"
-        " WHERE valid_from = $now OR valid_to = $now)",
-        {"now": naive(now)},
-    ).fetchone() or (0,)
-    return int(changed)
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE touched_customers AS FROM touched.customers"
+        " UNION SELECT customer_key FROM touched.wallet.customer_wallet_status"
+    )
+    return mark_changed(con, now)
 
 
 def _count(con: duckdb.DuckDBPyConnection, table: str) -> int:

@@ -15,6 +15,7 @@ from wallet_pipeline.warehouse.connection import naive, transaction
 Via = Literal["created", "customer_id", "email"]
 
 _RETRY_AFTER = timedelta(minutes=1)
+_ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
@@ -203,14 +204,21 @@ def _close_verified(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
 
 
 def _close_changes(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
-    """Strike the changes that a plan knew and whose fate is settled; let those without an answer wait a while."""
+    """Strike the changes that a plan knew and whose fate is settled; let those that may pass yet wait a while.
+
+    What did not pass after some attempts is left to the daily run.
+    """
+    passing = (
+        "SELECT o.customer_key FROM outcomes o LEFT JOIN crm.rejections r USING (customer_key)"
+        " WHERE o.error_class IN ('transient', 'quota') AND coalesce(r.attempts, 0) < ?"
+    )
     con.execute(
         "DELETE FROM wallet.changed_customers c USING outcomes o, crm.plans p"
         " WHERE c.customer_key = o.customer_key AND p.plan_id = o.plan_id AND c.number <= p.changes_until"
-        " AND o.outcome <> 'unknown'"
+        f" AND o.customer_key NOT IN ({passing})",
+        [_ATTEMPTS],
     )
     con.execute(
-        "UPDATE wallet.changed_customers SET retry_at = ?"
-        " WHERE customer_key IN (SELECT customer_key FROM outcomes WHERE outcome = 'unknown')",
-        [now + _RETRY_AFTER],
+        f"UPDATE wallet.changed_customers SET retry_at = ? WHERE customer_key IN ({passing})",
+        [now + _RETRY_AFTER, _ATTEMPTS],
     )

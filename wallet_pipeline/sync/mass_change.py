@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.sync.destination import Scope
 
+_SUBJECTS: dict[Scope, str] = {
+    "all": "The plan turns",
+    "changes": "Events since the last daily plan turn",
+}
 _NEXT_STEPS: dict[Scope, str] = {
     "all": "approve just this plan: wallet-pipeline run --approve-plan {plan_hash}",
     "changes": "start the daily run (wallet-pipeline run): it plans all customers, and says how to approve that.",
@@ -33,7 +37,7 @@ def judge(
     share = turning / of if of else 0.0
     admitted = turning <= max_customers or share <= max_share or approved == plan_hash
     sentence = (
-        f"The plan turns {turning} of {of} customers with a wallet in the CRM to none ({share:.1%}); allowed are"
+        f"{_SUBJECTS[scope]} {turning} of {of} customers with a wallet in the CRM to none ({share:.1%}); allowed are"
         f" {max_share:.0%} or {max_customers} customers."
     )
     if not admitted:

@@ -113,7 +113,7 @@ def make_plan(
             con.execute(
                 f"CREATE TABLE work.in_scope AS {query('in_scope')}", {"all": scope == "all", "now": naive(now)}
             )
-            con.execute(f"CREATE TABLE work.asked AS {query('candidates')}", _identifier(rules))
+            con.execute(f"CREATE TABLE work.asked AS {query('candidates')}", _candidates(rules, naive(now)))
             con.execute(WORK_TABLES)
         read_crm(file, destination)
         with open_warehouse() as con, attached(con, file, "work"):
@@ -142,6 +142,10 @@ def _identifier(rules: PlanRules) -> dict[str, str]:
     return {"customer_identifier": rules.customer_identifier}
 
 
+def _candidates(rules: PlanRules, begun_at: datetime) -> dict[str, Any]:
+    return _identifier(rules) | {"begun_at": begun_at}
+
+
 def _tolerance(rules: PlanRules) -> dict[str, int]:
     return {"tolerance_ms": rules.tolerance // timedelta(milliseconds=1)}
 
@@ -149,7 +153,7 @@ def _tolerance(rules: PlanRules) -> dict[str, int]:
 def _compare(con: duckdb.DuckDBPyConnection, destination: Destination, rules: PlanRules, now: datetime) -> None:
     tolerance = _tolerance(rules)
     con.execute(_APART)
-    _build(con, "candidates", _identifier(rules))
+    _build(con, "candidates", _candidates(rules, now))
     _build(con, "matches", _identifier(rules))
     _build(con, "compared", tolerance)
     _build(con, "first_changes", tolerance)
@@ -182,10 +186,9 @@ def _judgement(destination: Destination, rules: PlanRules, now: datetime) -> dic
 
 
 def _replace_plan(con: duckdb.DuckDBPyConnection, begun: _Begun) -> tuple[str, str]:
-    """Put the new plan in place and return its id and the hash over what it sends.
+    """Put the new plan in the place of the last one of its scope, and of what is planned for its customers.
 
-    A plan of all customers takes the place of everything; one of changes that of the last one of changes, and of what
-    is planned for its customers.
+    Return its id and the hash over what it sends.
     """
     plan_id, plan_hash = one_row(
         con,
@@ -193,9 +196,9 @@ def _replace_plan(con: duckdb.DuckDBPyConnection, begun: _Begun) -> tuple[str, s
         " FROM work.plan p WHERE position IS NOT NULL",
     )
     con.execute(
-        "DELETE FROM crm.plan WHERE $all OR customer_key IN (FROM work.in_scope)"
-        " OR plan_id IN (SELECT plan_id FROM crm.plans WHERE scope = 'changes')",
-        {"all": begun.scope == "all"},
+        "DELETE FROM crm.plan WHERE customer_key IN (FROM work.in_scope)"
+        " OR plan_id IN (SELECT plan_id FROM crm.plans WHERE scope = ?)",
+        [begun.scope],
     )
     con.execute(
         "INSERT INTO crm.plan BY NAME SELECT *, ? AS plan_id, ? AS plan_hash, ? AS planned_at FROM work.plan",
@@ -211,7 +214,9 @@ def _admit(con: duckdb.DuckDBPyConnection, rules: PlanRules, begun: _Begun, plan
     )
     if begun.scope == "all":
         of = count(con, f"SELECT count(*) FROM work.compared WHERE {_HELD_A_WALLET}")
-    else:  # the CRM was not asked for the others: those who have a wallet stand for those who have one there
+    else:
+        turning += one_row(con, query("turned_by_events"), {"now": begun.now})[0]
+        # The CRM was not asked for the others: those who have a wallet stand for those who have one there.
         of = turning + count(con, "SELECT count(*) FROM wallet.customer_wallet_status WHERE wallet_status <> 'none'")
     verdict = judge(turning, of, rules.max_none_share, rules.max_none_customers, begun.scope, plan_hash, begun.approved)
     con.execute(
@@ -237,8 +242,8 @@ def _follow_links(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
         {"now": now},
     )
     con.execute(
-        "DELETE FROM crm.links WHERE customer_key IN (SELECT customer_key FROM work.compared"
-        " WHERE NOT is_departed AND record_id IS NULL AND linked_record_id IS NOT NULL)"
+        "DELETE FROM crm.links WHERE (customer_key, record_id) IN (SELECT (customer_key, a.linked_record_id)"
+        " FROM work.compared c JOIN work.asked a USING (customer_key) WHERE NOT c.is_departed AND c.record_id IS NULL)"
     )
     con.execute(
         "UPDATE crm.links SET departed_at = NULL WHERE departed_at IS NOT NULL"
@@ -254,14 +259,9 @@ def _follow_links(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
 
 def _close_what_is_settled(con: duckdb.DuckDBPyConnection, begun: _Begun) -> None:
     """Close drift, rejections and changes of customers whom the CRM was read to be right about; list those held."""
-    of_the_plan = "customer_key NOT IN (SELECT customer_key FROM work.plan)"
-    in_scope = "($all OR customer_key IN (FROM work.in_scope))"
-    everything = {"all": begun.scope == "all"}
-    con.execute(
-        f"UPDATE crm.drift SET repaired_at = $now WHERE repaired_at IS NULL AND {of_the_plan} AND {in_scope}",
-        everything | {"now": begun.now},
-    )
-    con.execute(f"DELETE FROM crm.rejections WHERE {of_the_plan} AND {in_scope}", everything)
+    settled = "customer_key IN (FROM work.in_scope) AND customer_key NOT IN (SELECT customer_key FROM work.plan)"
+    con.execute(f"UPDATE crm.drift SET repaired_at = ? WHERE repaired_at IS NULL AND {settled}", [begun.now])
+    con.execute(f"DELETE FROM crm.rejections WHERE {settled}")
     con.execute(
         "DELETE FROM wallet.changed_customers WHERE number <= ? AND customer_key IN (FROM work.in_scope)"
         " AND customer_key NOT IN (SELECT customer_key FROM work.plan WHERE position > 0 OR reason = 'settling')",

@@ -88,7 +88,8 @@ def deliver(
     ServiceError (booked first) for any other end.
     """
     before = destination.requests
-    with open_warehouse() as con:
+    with in_turn(work_dir, "sender"), open_warehouse() as con:
+        close_abandoned(con)
         plan_id, last = _admitted_plan(con, scope)
     if last:
         require_definitions(destination)
@@ -172,7 +173,6 @@ class _Sender:
     def send_wave(self, threads: ThreadPoolExecutor, plan_id: str, after: int, until: int) -> list[_Slice]:
         """Book the plan's rows at these positions as intended, send them in slices, and book what became of each."""
         with self.open_warehouse() as con:
-            close_abandoned(con)
             since = self.clock()
             intentions = intend(con, plan_id, after, until, since)
         slices = [_Slice(intentions[at : at + self.size]) for at in range(0, len(intentions), self.size)]

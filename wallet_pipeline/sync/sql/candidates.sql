@@ -1,6 +1,6 @@
 -- Customers whose state the CRM shall hold, and linked ones that no pass resolves to any more (departed).
 -- Grain and key: customer_key. Times in UTC. $customer_identifier is the identifier that the CRM's customer property holds.
--- work.in_scope says which of them the plan looks at. Read by make_plan, before the CRM is read and again after. A departed customer's last change is left to what the CRM holds.
+-- $begun_at: when the plan was begun. work.in_scope says which of them the plan looks at. Read by make_plan, before the CRM is read and again after. A departed customer's last change is left to what the CRM holds.
 WITH shared_emails AS (
     SELECT email FROM wallet.customer_wallet_status WHERE email IS NOT NULL GROUP BY email HAVING count(*) > 1
     UNION
@@ -50,3 +50,5 @@ LEFT JOIN crm.links l ON l.customer_key = c.customer_key
 LEFT JOIN joined_keys j ON c.is_departed AND j.customer_key = c.customer_key
 LEFT JOIN disputed_keys d ON d.customer_key = c.customer_key
 WHERE c.customer_key IN (FROM work.in_scope)
+    -- Another run has told the CRM since this plan was begun: what this plan has read is older than that.
+    AND c.customer_key NOT IN (SELECT customer_key FROM crm.deliveries WHERE verified_at > $begun_at)

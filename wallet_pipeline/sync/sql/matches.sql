@@ -21,8 +21,8 @@ outside AS (  -- customers whom this plan does not look at, and whose record one
     SELECT l.customer_key, l.record_id, 'link' AS via
     FROM crm.links l
     SEMI JOIN found USING (record_id)
+    SEMI JOIN wallet.customer_wallet_status USING (customer_key)
     ANTI JOIN work.asked USING (customer_key)
-    WHERE l.departed_at IS NULL
     UNION
     SELECT c.customer_key, r.record_id, 'link'
     FROM work.records r
