@@ -3,16 +3,19 @@
 import hashlib
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Event
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.collect.webhooks.conftest import TIMEOUT_S, locked
 from wallet_pipeline.collect.webhooks.inbox import (
     Inbox,
     InboxError,
@@ -146,6 +149,27 @@ def test_delivery_is_not_taken_for_written_when_the_file_is_gone(
         inbox.append([delivery("lost")])
     with pytest.raises(InboxError, match="was deleted or replaced"):
         inbox.try_to_write()
+
+
+def test_delivery_is_not_taken_for_written_when_the_file_goes_meanwhile(file: Path) -> None:
+    """When the file is deleted while a delivery waits for its turn to be written, appending fails with the reason."""
+    ready = Event()
+
+    def append() -> None:
+        with closing(Inbox(file)) as inbox:
+            ready.set()
+            inbox.append([delivery("lost")])
+
+    Inbox(file).close()
+    with ThreadPoolExecutor(1) as threads:
+        with locked(file):
+            waiting = threads.submit(append)
+            assert ready.wait(TIMEOUT_S)
+            # Time to begin to wait. Whoever is slower finds the file gone before, which is refused as well.
+            time.sleep(0.2)
+            file.unlink()
+        with pytest.raises(InboxError, match="was deleted or replaced"):
+            waiting.result()
 
 
 def test_deleted_log_costs_nothing_that_was_written(file: Path) -> None:

@@ -40,15 +40,14 @@ def drip_chunks(connection: socket.socket) -> None:
 
 
 def drip_line_breaks(connection: socket.socket) -> None:
-    """Send the line breaks that may stand before a request, and no request."""
+    """Send a whole delivery, and then the line breaks that may stand before a request, but no request."""
+    assert _deliver_on(connection) == 200
     _drip(connection, b"\r\n")
 
 
 def drip_second_head(connection: socket.socket) -> None:
     """Send a whole delivery, and then a head that never ends."""
-    body = new_body()
-    connection.sendall(head_of(body) + body)
-    assert read_answer(connection).status == 200
+    assert _deliver_on(connection) == 200
     drip_head(connection)
 
 
@@ -65,8 +64,9 @@ def read_no_answers(connection: socket.socket) -> None:
 
 
 def _drip(connection: socket.socket, piece: bytes) -> None:
+    give_up = time.monotonic() + TIME_LIMIT_S + LATE_S
     with suppress(OSError):
-        while True:
+        while time.monotonic() < give_up:
             connection.sendall(piece)
             time.sleep(0.25)
 
@@ -99,6 +99,7 @@ def patience(shared_receiver: RunningReceiver) -> Patience:
 
     def last(send: Callable[[socket.socket], None]) -> float:
         connection = shared_receiver.connect()
+        connection.settimeout(TIME_LIMIT_S + LATE_S)
         began = time.monotonic()
         with suppress(OSError):
             send(connection)
