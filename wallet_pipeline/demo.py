@@ -86,6 +86,7 @@ def _real_time(box: Sandbox, say: Callable[[str], None]) -> Rows:
     wait_for_crm(box)
     course = course_since(box, began)
     say(f"   event to inbox:         p50 {course.to_inbox.p50:5.1f} s, p99 {course.to_inbox.p99:5.1f} s")
+    _expect(course.contacts > 0, "No event reached the CRM.")
     say(f"   event to verified CRM:  p50 {course.to_crm.p50:5.1f} s, p99 {course.to_crm.p99:5.1f} s")
     rows, settled = derived_rows(box), datetime.now(UTC)
     sent = wait_for_repetitions(box)

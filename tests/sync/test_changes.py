@@ -311,10 +311,10 @@ def test_many_small_runs_are_one_mass_change(account: Account, pipeline: Pipelin
 def test_what_may_pass_is_tried_ten_times(account: Account, pipeline: Pipeline, told: dict[str, str]) -> None:
     """A contact that somebody changes in the very moment of each write is left to the daily run in the end."""
     pipeline.event(KEY, GOOGLE)
+    edit = {"contact_id": told[KEY], "times": 100, "properties": {"wallet_status": "none"}}
+    account.control("POST", "edit-before-read", edit)
     attempts = 0
     while changed(pipeline):
-        edit = {"contact_id": told[KEY], "skip": 2, "properties": {"wallet_status": "none"}}
-        account.control("POST", "edit-before-read", edit)
         pipeline.run("changes")
         attempts += 1
     assert attempts == 11

@@ -31,7 +31,9 @@ def wallet_events(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.M
         with pipeline.open_warehouse() as con:
             rows = row_count(con, "raw.wallet_events")
             unusable = breakdown(
-                con, "SELECT reason, count(*) AS deliveries FROM raw.unusable_deliveries GROUP BY ALL ORDER BY ALL"
+                con,
+                "SELECT split_part(reason, ':', 1) AS reason, count(*) AS deliveries FROM raw.unusable_deliveries"
+                " GROUP BY ALL ORDER BY ALL",
             )
     if taken.deliveries == 0:
         context.log.info("no new deliveries in %s", settings.inbox_file)

@@ -1,8 +1,5 @@
 """Jobs, and when they run."""
 
-from collections.abc import Sequence
-from itertools import takewhile
-
 import dagster as dg
 
 from wallet_pipeline.collect.wallet_events import taken_up_to
@@ -10,9 +7,11 @@ from wallet_pipeline.collect.webhooks.inbox import newest_delivery
 from wallet_pipeline.defs.collect import insights_daily, insights_days, wallet_events
 from wallet_pipeline.defs.derive import statuses
 from wallet_pipeline.defs.resources import Pipeline, now, settings_of_definitions
+from wallet_pipeline.defs.runs import forget_old_runs, has_died, pause_after_failures
 from wallet_pipeline.defs.sync import crm_contacts, crm_plan
 from wallet_pipeline.derive.touched import count_touched
 from wallet_pipeline.errors import ExplainedError
+from wallet_pipeline.settings import Settings
 from wallet_pipeline.sync.plan import PlanRules, count_changes
 from wallet_pipeline.warehouse.connection import connect
 
@@ -20,7 +19,7 @@ _TIME_ZONE = settings_of_definitions().schedule_time_zone
 _DAYS_READ_AGAIN = 3
 _LOOK_EVERY_S = 10
 _WAREHOUSE_WAIT_S = 2
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 60.0, 3600.0
+_BETWEEN_RUNS_S = 30
 _RUNS_LOOKED_AT = 7
 
 daily = dg.define_asset_job(
@@ -43,8 +42,7 @@ sync_changes = dg.define_asset_job(
     | dg.AssetSelection.checks_for_assets(crm_plan, crm_contacts),
     config={"ops": {"statuses": _CHANGES_ONLY, "crm_plan": _CHANGES_ONLY, "crm_contacts": _CHANGES_ONLY}},
     description="New events, from the inbox to verified contacts: only the customers whom they change.",
-    # Dagster gives up a run that was killed after this many seconds; until then no other one may start.
-    tags={"wallet_pipeline/job": "sync_changes", "dagster/max_runtime": "3600"},
+    tags={"wallet_pipeline/job": "sync_changes"},
 )
 daily_schedule = dg.ScheduleDefinition(
     name="daily_schedule", job=daily, cron_schedule="0 3 * * *", execution_timezone=_TIME_ZONE
@@ -63,28 +61,26 @@ def insights_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 @dg.sensor(job=sync_changes, minimum_interval_seconds=_LOOK_EVERY_S)
 def changes_sensor(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.RunRequest | dg.SkipReason:
     """Start `sync_changes` when there are new deliveries, or changes that have come to rest; one run at a time."""
+    moment = now().timestamp()
     runs = context.instance.get_run_records(dg.RunsFilter(job_name=sync_changes.name), limit=_RUNS_LOOKED_AT)
     if runs and not runs[0].dagster_run.is_finished:
-        return dg.SkipReason("A run of sync_changes is going on.")
-    if (pause := _pause_after_failures(runs)) > 0:
+        if not has_died(context.instance, runs[0], moment):
+            return dg.SkipReason("A run of sync_changes is going on.")
+        context.instance.report_run_failed(runs[0].dagster_run, "The run has ended without a word.")
+        return dg.SkipReason("The last run of sync_changes had ended without a word; it counts as failed now.")
+    if (pause := pause_after_failures(runs, moment)) > 0:
         return dg.SkipReason(f"The last run of sync_changes failed; the next one starts in {pause:.0f} s.")
     try:
-        return _what_is_to_do(pipeline)
+        settings = pipeline.settings()
+        if runs and moment - (runs[0].start_time or 0) < min(settings.settle_window, _BETWEEN_RUNS_S):
+            return dg.SkipReason("A run of sync_changes has just ended; changes are gathered for the next one.")
+        forget_old_runs(context.instance, sync_changes.name)
+        return _what_is_to_do(settings)
     except ExplainedError as error:
         return dg.SkipReason(str(error))
 
 
-def _pause_after_failures(runs: Sequence[dg.RunRecord]) -> float:
-    """Return how many seconds to wait yet: a minute after a failure, twice as long after each further one."""
-    failed = list(takewhile(lambda run: run.dagster_run.status == dg.DagsterRunStatus.FAILURE, runs))
-    if not failed:
-        return 0.0
-    pause = min(_FIRST_PAUSE_S * float(2 ** (len(failed) - 1)), _LONGEST_PAUSE_S)
-    return pause - (now().timestamp() - (failed[0].end_time or 0.0))
-
-
-def _what_is_to_do(pipeline: Pipeline) -> dg.RunRequest | dg.SkipReason:
-    settings = pipeline.settings()
+def _what_is_to_do(settings: Settings) -> dg.RunRequest | dg.SkipReason:
     newest = newest_delivery(settings.inbox_file)
     if newest == 0 and not settings.warehouse_file.exists():
         return dg.SkipReason(f"Nothing was ever received in {settings.inbox_file}: `wallet-pipeline receive` fills it.")

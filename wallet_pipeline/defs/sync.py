@@ -16,10 +16,18 @@ _TURNING_TO_NONE = """
     SELECT
         regexp_replace(customer_key, 'email=.*', 'email=…') AS customer, held_wallet_status, wallet_last_changed_at
     FROM crm.plan
-    WHERE wallet_status = 'none' AND held_wallet_status <> 'none' AND action IN ('update', 'link')
+    WHERE
+        plan_id = '{plan_id}' AND action IN ('update', 'link')
+        AND wallet_status = 'none' AND held_wallet_status <> 'none'
     ORDER BY customer_key
     LIMIT 20
 """
+
+
+_NOTHING_WRITTEN: dict[Scope, str] = {
+    "all": "0 contacts written: the CRM already holds the truth of every customer that is due",
+    "changes": "0 contacts written: no changed customer is due, or a newer plan has them",
+}
 
 
 class PlanConfig(Extent):
@@ -58,9 +66,11 @@ def crm_plan(context: dg.AssetExecutionContext, config: PlanConfig, pipeline: Pi
             )  # fmt: skip
         with pipeline.open_warehouse() as con:
             actions = breakdown(
-                con, "SELECT action, reason, count(*) AS customers FROM crm.plan GROUP BY ALL ORDER BY ALL"
+                con,
+                "SELECT action, reason, count(*) AS customers FROM crm.plan"
+                f" WHERE plan_id = '{plan.plan_id}' GROUP BY ALL ORDER BY ALL",
             )
-            turning = breakdown(con, _TURNING_TO_NONE)
+            turning = breakdown(con, _TURNING_TO_NONE.format(plan_id=plan.plan_id))
     mass = plan.mass_change
     if not mass.admitted:
         context.log.error(mass.sentence)
@@ -118,7 +128,7 @@ def crm_contacts(context: dg.AssetExecutionContext, config: Extent, pipeline: Pi
         if failed:
             context.log.warning("%d contacts do not hold the truth yet: crm_rejections says why and what to do", failed)
         elif result.written == 0 and result.left == 0:
-            context.log.info("0 contacts written: the CRM already holds the truth of every customer that is due")
+            context.log.info(_NOTHING_WRITTEN[_scope(config)])
         if result.stopped:
             context.log.warning("%s %d customers stay planned for the next run.", result.stopped, result.left)
     counts = {name: value for name, value in vars(result).items() if value is not None}
