@@ -37,7 +37,7 @@ export default function register(context) {
   });
 }
 
-/** Return a hook that resolves once its event was delivered or given up; it never rejects, so it holds nobody up. */
+/** Return a hook that resolves once its event was delivered or given up; it never rejects. */
 function createHook(eventType, deliver) {
   return async (passId, passType, identifiers, device, additionalInformation) => {
     const timestamp = new Date().toISOString();
