@@ -1,5 +1,6 @@
 """The UI on the sandbox, as `make dev` opens it."""
 
+import json
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ TIME_LIMIT_S = 120
 STOP_LIMIT_S = 10
 QUERY = """{
   repositoriesOrError { ... on RepositoryConnection { nodes {
-    location { name } jobs { name } schedules { name } assetGroups { groupName } assetNodes { assetKey { path } }
+    location { name } jobs { name } schedules { name } sensors { name sensorState { status } } assetGroups { groupName } assetNodes { assetKey { path } }
   } } }
 }"""
 
@@ -60,6 +61,19 @@ def test_it_shows_the_project(ui: Ui) -> None:
     assert {"daily", "insights"} <= {job["name"] for job in project["jobs"]}
     assert {one["name"] for one in project["schedules"]} == {"daily_schedule", "insights_schedule"}
     assert {one["groupName"] for one in project["assetGroups"]} == {"collect", "derive", "sync", "publish"}
+
+
+def test_its_sensor_looks_for_what_its_receiver_takes(ui: Ui) -> None:
+    """The sensor is switched on, and what happens in the sandbox is delivered to a receiver."""
+    answer = requests.post(f"{ui.url}/graphql", json={"query": QUERY}, timeout=TIME_LIMIT_S).json()
+    (project,) = answer["data"]["repositoriesOrError"]["nodes"]
+    assert project["sensors"] == [{"name": "changes_sensor", "sensorState": {"status": "RUNNING"}}]
+    sandbox = json.loads((ui.folder / "sandbox-state" / "sandbox.json").read_text())["wallet_crew_url"] + "/sandbox"
+    requests.post(f"{sandbox}/advance", json={"installs": 1}, timeout=TIME_LIMIT_S).raise_for_status()
+    deadline = time.monotonic() + TIME_LIMIT_S
+    while not (sent := requests.get(f"{sandbox}/webhook-deliveries", timeout=TIME_LIMIT_S).json())["acknowledged"]:
+        assert time.monotonic() < deadline, sent
+        time.sleep(0.1)
 
 
 def test_it_stops_with_all_its_processes(ui: Ui) -> None:

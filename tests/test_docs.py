@@ -93,13 +93,13 @@ def test_make_target_is_in_the_readme(target: str) -> None:
     assert f"| `make {target}` |" in (ROOT / "README.md").read_text()
 
 
-def test_every_asset_check_job_and_schedule_is_in_the_guide() -> None:
+def test_every_asset_check_job_schedule_and_sensor_is_in_the_guide() -> None:
     """Whatever Dagster's UI shows by name can be looked up."""
     shown = defs().get_repository_def()
     names = {key.path[-1] for key in shown.asset_graph.get_all_asset_keys()}
     names |= {key.name for key in shown.asset_graph.asset_check_keys}
     names |= {job.name for job in shown.get_all_jobs() if not job.name.startswith("__")}
-    names |= {schedule.name for schedule in shown.schedule_defs}
+    names |= {one.name for one in [*shown.schedule_defs, *shown.sensor_defs]}
     assert len(names) > 20
     assert {name for name in names if f"`{name}`" not in guide} == set()
 
