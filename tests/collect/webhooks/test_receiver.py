@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -201,6 +202,21 @@ def test_chunked_body_counts_as_it_comes(shared_receiver: RunningReceiver, size:
     assert (body in shared_receiver.bodies()) is (status == 200)
 
 
+def test_requests_in_a_row_are_answered_in_turn(shared_receiver: RunningReceiver) -> None:
+    """A client that does not wait for an answer before its next request gets all answers, in order."""
+    bodies = [new_body(), new_body(70_000), new_body()]
+    connection = shared_receiver.connect()
+    connection.sendall(
+        b"".join(head_of(body) + body for body in bodies[:2]) + head_of(b"{}") + b"[]" + head_of(bodies[2])
+    )
+    connection.sendall(bodies[2])
+    received = b""
+    while received.count(b"accepted\n") < len(bodies):
+        received += connection.recv(10_000)
+    assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200", b"200", b"401", b"200"]
+    assert set(bodies) <= shared_receiver.bodies()
+
+
 def test_request_that_offers_another_protocol_is_refused(shared_receiver: RunningReceiver) -> None:
     """A delivery with upgrade headers is answered 400, since its body could not be told from that protocol."""
     body = new_body()
@@ -252,7 +268,7 @@ def test_healthy_receiver_says_so(shared_receiver: RunningReceiver) -> None:
 
 def test_flood_of_bad_signatures_costs_no_good_delivery(receiver: RunningReceiver) -> None:
     """Among thousands of bad signatures every good delivery is kept; the log has a few lines and no secret."""
-    bad, good = 3000, [new_body() for _ in range(60)]
+    began, bad, good = time.monotonic(), 3000, [new_body() for _ in range(60)]
     flood = head_of(b"{}", **{"X-NEOSTORE-SIGNATURE": sign(b"", "wrong")}) + b"{}"
 
     def send_flood(_: int) -> int:
@@ -273,7 +289,7 @@ def test_flood_of_bad_signatures_costs_no_good_delivery(receiver: RunningReceive
     assert receiver.stop() == 0
     told = [line for line in receiver.log().splitlines() if "wrong signature" in line]
     assert sum(int(line.split("WARNING ")[1].split()[0]) for line in told) == bad
-    assert len(told) <= 4
+    assert len(told) <= (time.monotonic() - began) / 10 + 2
     assert not any(text in receiver.log() for text in (SECRET, OLD_SECRET, KEY, sign(b"", "wrong")))
 
 

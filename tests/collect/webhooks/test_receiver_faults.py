@@ -19,6 +19,7 @@ import pytest
 from tests.collect.webhooks.conftest import (
     TIMEOUT_S,
     WEBHOOK,
+    Answer,
     RunningReceiver,
     head_of,
     locked,
@@ -54,10 +55,13 @@ def test_locked_inbox_is_answered_503_until_it_is_free(receiver: RunningReceiver
 def test_full_queue_is_answered_503_at_once(receiver: RunningReceiver) -> None:
     """When too much waits for the disk, more is answered 503 without waiting, and nothing that was refused is kept."""
     body, kept = new_body(250_000), new_body()
-    began = time.monotonic()
+
+    def deliver(_: int) -> tuple[Answer, float]:
+        began = time.monotonic()
+        return receiver.deliver(body), time.monotonic() - began
+
     with locked(receiver.inbox_file), ThreadPoolExecutor(160) as threads:
-        waiting = [threads.submit(lambda: (receiver.deliver(body), time.monotonic() - began)) for _ in range(160)]
-        answers = [one.result() for one in waiting]
+        answers = list(threads.map(deliver, range(160)))
     assert {answer.status for answer, _ in answers} == {503}
     assert {answer.headers["retry-after"] for answer, _ in answers} == {"5"}
     assert min(seconds for _, seconds in answers) < LOCK_WAIT_S
