@@ -21,7 +21,8 @@ TIME_LIMIT_S = 120
 STOP_LIMIT_S = 10
 QUERY = """{
   repositoriesOrError { ... on RepositoryConnection { nodes {
-    location { name } jobs { name } schedules { name } sensors { name sensorState { status } } assetGroups { groupName } assetNodes { assetKey { path } }
+    location { name } jobs { name } schedules { name } sensors { name sensorState { status } }
+    assetGroups { groupName } assetNodes { assetKey { path } }
   } } }
 }"""
 
