@@ -14,7 +14,7 @@ import click
 from wallet_pipeline.clients.wallet_crew import WalletCrew
 from wallet_pipeline.collect.wallet_events import Replay, Selection, replay
 from wallet_pipeline.collect.webhooks.server import run_receiver
-from wallet_pipeline.collect.webhooks.subscriptions import Subscription, remove, subscribe
+from wallet_pipeline.collect.webhooks.subscriptions import EVENTS, Subscription, remove, subscribe
 from wallet_pipeline.collect.webhooks.understanding import EventMapping
 from wallet_pipeline.demo import run_demo
 from wallet_pipeline.errors import ExplainedError
@@ -33,7 +33,6 @@ from wallet_pipeline.sync.setup_crm import setup_crm
 from wallet_pipeline.warehouse.connection import connect as open_warehouse
 
 _DAYS_READ_AGAIN = 3
-_SUBSCRIBED_EVENTS = ("Pass:Installed", "Pass:Uninstalled")
 _LARGEST_ID = 2**63 - 1
 _READ_AGAIN = {
     "unchanged": "unchanged",
@@ -213,7 +212,7 @@ def webhooks() -> None:
 @webhooks.command("subscribe")
 @click.argument("url")
 @click.option(
-    "--event", "events", multiple=True, metavar="NAME", default=_SUBSCRIBED_EVENTS, show_default=True,
+    "--event", "events", multiple=True, metavar="NAME", default=EVENTS, show_default=True,
     help="Event to be told of, a trailing * for all that begin so; may be repeated.",
 )  # fmt: skip
 def subscribe_webhook(url: str, events: tuple[str, ...]) -> None:

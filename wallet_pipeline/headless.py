@@ -71,12 +71,7 @@ def create_instance(env: Mapping[str, str]) -> None:
     with one_at_a_time(folder, "created"):
         created = folder / "created"
         if not created.exists():
-            command = [sys.executable, "-m", "dagster", "run", "list", "--limit", "1"]
-            done = subprocess.run(  # noqa: S603
-                command, env=env, cwd=env["DAGSTER_HOME"], capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+            if reason := _reason_to_fail(["run", "list", "--limit", "1"], env):
                 raise InstanceError(
                     f"Dagster cannot create its storage in {folder}: {reason}. Check the"
                     " folder's rights, the free disk space and dagster.yaml."
@@ -86,13 +81,17 @@ def create_instance(env: Mapping[str, str]) -> None:
 
 def start_sensor(env: Mapping[str, str], workspace: Path, name: str) -> None:
     """Switch a sensor on, as a click in the UI does; the daemon looks at it from then on. Raises InstanceError."""
-    command = [sys.executable, "-m", "dagster", "sensor", "start", name, "-w", str(workspace)]
+    if reason := _reason_to_fail(["sensor", "start", name, "-w", str(workspace)], env):
+        raise InstanceError(f"Dagster cannot switch the sensor {name} on: {reason}. Check {workspace}.")
+
+
+def _reason_to_fail(arguments: list[str], env: Mapping[str, str]) -> str | None:
+    """Run a short command of Dagster and return the last line of its complaint; None when it succeeded."""
+    command = [sys.executable, "-m", "dagster", *arguments]
     done = subprocess.run(  # noqa: S603
         command, env=env, cwd=env["DAGSTER_HOME"], capture_output=True, text=True, check=False
     )
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-        raise InstanceError(f"Dagster cannot switch the sensor {name} on: {reason}. Check {workspace}.")
+    return (done.stderr.strip().splitlines() or ["it gave no reason"])[-1] if done.returncode else None
 
 
 def _dagster(arguments: list[str], env: Mapping[str, str], say: Say) -> bool:

@@ -18,7 +18,7 @@ import requests
 from pydantic import SecretStr
 
 from wallet_pipeline.clients.wallet_crew import WalletCrew
-from wallet_pipeline.collect.webhooks.subscriptions import subscribe
+from wallet_pipeline.collect.webhooks.subscriptions import EVENTS, subscribe
 from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.headless import create_instance, dagster_environment, start_sensor
 from wallet_pipeline.settings import Settings
@@ -74,7 +74,7 @@ def receiver(box: Sandbox) -> Iterator[str]:
     with WalletCrew(box.wallet_crew_url, box.tenant_id, SecretStr(box.api_key)) as client:
         for stale in client.list_webhooks():
             client.delete_webhook(stale.id)
-        subscription = subscribe(client, f"{url}/webhooks/wallet-crew", ("Pass:Installed", "Pass:Uninstalled"))
+        subscription = subscribe(client, f"{url}/webhooks/wallet-crew", EVENTS)
     secret = subscription.webhook.signature_secret.get_secret_value()
     command = [sys.executable, "-m", "wallet_pipeline.cli", "receive", "--port", str(port)]
     with (box.home / "receiver.log").open("a") as log:

@@ -42,7 +42,8 @@ def wallet_events(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.M
             "dagster/row_count": rows,
             "deliveries": taken.deliveries,
             "events": taken.events,
-            "not_understood": taken.deliveries - taken.events,
+            "not_understood": sum(taken.unusable.values()),
+            "taken_up_to": taken.up_to,
             "unusable_deliveries": unusable,
         }
     )

@@ -9,6 +9,7 @@ from wallet_pipeline.clients.http import NotFoundError, ServiceError
 from wallet_pipeline.clients.wallet_crew import WalletCrew, Webhook
 from wallet_pipeline.errors import ExplainedError
 
+EVENTS = ("Pass:Installed", "Pass:Uninstalled")
 _DESCRIPTION = "wallet-pipeline"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
