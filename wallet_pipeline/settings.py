@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     )
     event_type_at: Paths = Field(
         ("eventType", "type"),
-        description="Where a delivery names the event type: dotted paths, at its top or below `data`; first hit counts.",
+        description="Where a delivery names the event type: dotted paths, tried at its top, then below `data`.",
     )
     event_id_at: Paths = Field(("eventId", "id"), description="Where a delivery names the event; else its SHA-256.")
     event_time_at: Paths = Field(
