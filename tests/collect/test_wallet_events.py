@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -347,6 +347,66 @@ def test_deleted_warehouse_gets_the_whole_inbox_anew(data: Data, inbox_file: Pat
     assert (rows(data), touched(data)) == before
 
 
+class DiedError(Exception):
+    """Stands for the end of a process."""
+
+
+@dataclass
+class Dying:
+    """A connection whose process dies right before one of its statements, and so runs none after it either."""
+
+    con: duckdb.DuckDBPyConnection
+    statements: Iterator[int]
+
+    def execute(self, *arguments: Any) -> duckdb.DuckDBPyConnection:
+        """Run a statement, while there is life."""
+        if next(self.statements, None) is None:
+            raise DiedError
+        return self.con.execute(*arguments)
+
+
+def dying(data: Data, statements: int) -> OpenWarehouse:
+    """Return a way to open the warehouse for a process that lives for some statements."""
+    left = iter(range(statements))
+
+    @contextmanager
+    def opened() -> Iterator[Any]:
+        with data.open() as con:
+            yield Dying(con, left)
+
+    return opened
+
+
+def test_death_before_any_statement_leaves_rows_and_cursor_together(data: Data, inbox_file: Path) -> None:
+    """Wherever a take-over ends, the warehouse has just what its cursor says and the touched passes of these events."""
+    ids = receive(inbox_file, [told(1), b"x", told(2)])
+    for statements in range(100):
+        with suppress(DiedError):
+            take(data, open_warehouse=dying(data, statements))
+        cursor = taken_up_to_now(data)
+        assert ids_in_warehouse(data) == [one for one in ids if one <= cursor]
+        assert touched(data) == events(data, "pass_id")
+        if cursor:
+            break
+    assert 5 < statements < 50
+    assert ids_in_warehouse(data) == ids
+
+
+def test_death_before_any_statement_leaves_each_delivery_read_as_before_or_again(data: Data, inbox_file: Path) -> None:
+    """Wherever reading again ends, all of a batch is as before, or all of it as now, with its passes touched."""
+    ids = receive(inbox_file, [elsewhere(1), elsewhere(2)])
+    take(data)
+    for statements in range(100):
+        with suppress(DiedError):
+            replay(dying(data, statements), inbox_file, EITHER, Selection(), dry_run=False)
+        assert ids_in_warehouse(data) == ids
+        assert touched(data) == events(data, "pass_id")
+        if events(data):
+            break
+    assert 5 < statements < 50
+    assert events(data, "delivery_id") == ids
+
+
 TAKE_OVER = """
     import logging, sys
     from pathlib import Path
@@ -402,6 +462,7 @@ def kill_later(script: Script, batches: int) -> None:
 def test_kill_at_any_moment_neither_loses_nor_doubles(data: Data, inbox_file: Path, start_script: StartScript) -> None:
     """After each kill the warehouse has just what its cursor says, and a last run completes it: each delivery once."""
     ids = receive(inbox_file, [told(n) if n % 5 else b"x" for n in range(5000)])
+    assert taken_up_to_now(data) == 0
     for batches in (0, 1, 2, 0, 1, 2):
         kill_later(started(start_script, data, batch=20), batches)
         cursor = taken_up_to_now(data)
@@ -415,6 +476,7 @@ def test_kill_at_any_moment_neither_loses_nor_doubles(data: Data, inbox_file: Pa
 def test_two_runs_at_once_take_each_delivery_once(data: Data, inbox_file: Path, start_script: StartScript) -> None:
     """Two processes that take over at the same time share the deliveries."""
     ids = receive(inbox_file, [told(n) for n in range(600)])
+    assert taken_up_to_now(data) == 0
     scripts = [started(start_script, data, batch=20) for _ in range(2)]
     for script in scripts:
         go(script)
@@ -700,6 +762,19 @@ def test_delivery_that_left_the_warehouse_does_not_come_back(data: Data, three: 
     """What was removed from the warehouse is not read again, though the inbox still has it."""
     data.rows(f"DELETE FROM raw.unusable_deliveries WHERE delivery_id = {three[0]}")
     assert again(data, EITHER) == Replay(unchanged=1, now_understood=1)
+    assert ids_in_warehouse(data) == three[1:]
+
+
+def test_delivery_that_leaves_the_warehouse_meanwhile_does_not_come_back(
+    data: Data, inbox_file: Path, three: list[int]
+) -> None:
+    """What is removed from the warehouse while its body is read again stays removed."""
+
+    def remove() -> None:
+        data.rows(f"DELETE FROM raw.unusable_deliveries WHERE delivery_id = {three[0]}")
+
+    result = replay(disturbed(data, 2, remove), inbox_file, EITHER, Selection(), dry_run=False)
+    assert result == Replay(unchanged=1, now_understood=1)
     assert ids_in_warehouse(data) == three[1:]
 
 

@@ -352,7 +352,9 @@ def test_absent_count_is_none(value: Any) -> None:
     assert event(activeRegistrationCount=value).active_registrations is None
 
 
-@pytest.mark.parametrize("value", [-1, "-1", 1.0, "1.0", 1e3, True, False, "one", "²", [1], {"n": 1}, 10**18, "0x1"])
+@pytest.mark.parametrize(
+    "value", [-1, "-1", 1.0, "1.0", 1e3, True, False, "one", "²", "٣", [1], {"n": 1}, 10**18, "0x1"]
+)
 def test_unusable_count_is_not_understood(value: Any) -> None:
     """A count that is no whole number from 0 up is never guessed: it may decide that a pass is still installed."""
     assert reason(activeRegistrationCount=value) == "active count is no whole number from 0 up"
