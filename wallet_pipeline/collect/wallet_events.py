@@ -102,6 +102,15 @@ def take_events(open_warehouse: OpenWarehouse, inbox_file: Path, mapping: EventM
     if newest == 0:
         log.info("nothing was ever received in %s: nothing to take over", inbox_file)
         return TakenEvents(0, 0, {}, cursor)
+    if newest < cursor:
+        log.warning(
+            "the inbox %s ends before what was taken over: it was put back, or begun anew after a clock had been ahead;"
+            " it is read from its beginning",
+            inbox_file,
+        )
+        with open_warehouse() as con:
+            con.execute("UPDATE raw.inbox_cursor SET delivery_id = 0")
+        cursor = 0
     reasons: Counter[str | None] = Counter()
     started = time.monotonic()
     _tell_receiver(inbox_file, cursor)
@@ -180,6 +189,8 @@ def _take(con: duckdb.DuckDBPyConnection, outcomes: list[_Outcome], after: int) 
         if not taken:
             return [], cursor
         _stage(con, taken)
+        # An inbox that was put back brings deliveries again that are here already.
+        _take_back_outcomes(con)
         _insert_outcomes(con)
         cursor = taken[-1][0]
         con.execute("UPDATE raw.inbox_cursor SET delivery_id = ?", [cursor])

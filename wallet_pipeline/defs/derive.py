@@ -47,7 +47,7 @@ def statuses(context: dg.AssetExecutionContext, config: Extent, pipeline: Pipeli
         if config.changes_only:
             touched = derive_touched(con, pipeline.rules(), now())
             context.log.info(
-                "%d passes with new events, %d derived with their kin, %d customers changed",
+                "%d passes with new events, %d derived with their kin, %d customers to compare with the CRM",
                 touched.passes, touched.derived, touched.changed_customers,
             )  # fmt: skip
         else:

@@ -87,6 +87,6 @@ def _what_is_to_do(settings: Settings) -> dg.RunRequest | dg.SkipReason:
     with connect(settings.warehouse_file, _WAREHOUSE_WAIT_S) as con:
         taken, touched = taken_up_to(con), count_touched(con)
         changes = count_changes(con, PlanRules.from_settings(settings), now())
-    if newest > taken or touched or changes.due:
+    if newest not in {0, taken} or touched or changes.due:
         return dg.RunRequest()
     return dg.SkipReason(f"No new deliveries; {changes.waiting} changed customers are not at rest yet.")

@@ -82,7 +82,7 @@ def ascii_domain(domain: str) -> str:
 
 
 def mark_changed(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
-    """Leave those of the temporary table touched_customers whose row changed at `now` to the sync; return how many."""
+    """Leave to the sync whom events touch, and those of touched_customers whose row changed at `now`; count them."""
     (changed,) = con.execute(
         f"INSERT INTO wallet.changed_customers BY NAME {query('changed_customers')}", {"now": naive(now)}
     ).fetchone() or (0,)

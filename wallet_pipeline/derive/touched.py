@@ -33,7 +33,7 @@ _BY_CUSTOMER = ("wallet.customer_wallet_status", "wallet.customer_status_changes
 
 @dataclass(frozen=True)
 class Touched:
-    """How many passes had new events, how many were derived with them, and how many customers have another row now."""
+    """How many passes had new events and were derived with them, and how many customers the sync is to look at."""
 
     passes: int
     derived: int

@@ -113,7 +113,7 @@ def make_plan(
             con.execute(
                 f"CREATE TABLE work.in_scope AS {query('in_scope')}", {"all": scope == "all", "now": naive(now)}
             )
-            con.execute(f"CREATE TABLE work.asked AS {query('candidates')}", _candidates(rules, naive(now)))
+            con.execute(f"CREATE TABLE work.asked AS {query('candidates')}", _identifier(rules))
             con.execute(WORK_TABLES)
         read_crm(file, destination)
         with open_warehouse() as con, attached(con, file, "work"):
@@ -142,10 +142,6 @@ def _identifier(rules: PlanRules) -> dict[str, str]:
     return {"customer_identifier": rules.customer_identifier}
 
 
-def _candidates(rules: PlanRules, begun_at: datetime) -> dict[str, Any]:
-    return _identifier(rules) | {"begun_at": begun_at}
-
-
 def _tolerance(rules: PlanRules) -> dict[str, int]:
     return {"tolerance_ms": rules.tolerance // timedelta(milliseconds=1)}
 
@@ -153,7 +149,7 @@ def _tolerance(rules: PlanRules) -> dict[str, int]:
 def _compare(con: duckdb.DuckDBPyConnection, destination: Destination, rules: PlanRules, now: datetime) -> None:
     tolerance = _tolerance(rules)
     con.execute(_APART)
-    _build(con, "candidates", _candidates(rules, now))
+    _build(con, "candidates", _identifier(rules))
     _build(con, "matches", _identifier(rules))
     _build(con, "compared", tolerance)
     _build(con, "first_changes", tolerance)
@@ -259,11 +255,13 @@ def _follow_links(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
 
 def _close_what_is_settled(con: duckdb.DuckDBPyConnection, begun: _Begun) -> None:
     """Close drift, rejections and changes of customers whom the CRM was read to be right about; list those held."""
-    settled = "customer_key IN (FROM work.in_scope) AND customer_key NOT IN (SELECT customer_key FROM work.plan)"
+    left_out = "SELECT customer_key FROM work.candidates ANTI JOIN work.compared USING (customer_key)"
+    looked_at = f"customer_key IN (FROM work.in_scope) AND customer_key NOT IN ({left_out})"
+    settled = f"{looked_at} AND customer_key NOT IN (SELECT customer_key FROM work.plan)"
     con.execute(f"UPDATE crm.drift SET repaired_at = ? WHERE repaired_at IS NULL AND {settled}", [begun.now])
     con.execute(f"DELETE FROM crm.rejections WHERE {settled}")
     con.execute(
-        "DELETE FROM wallet.changed_customers WHERE number <= ? AND customer_key IN (FROM work.in_scope)"
+        f"DELETE FROM wallet.changed_customers WHERE number <= ? AND {looked_at}"
         " AND customer_key NOT IN (SELECT customer_key FROM work.plan WHERE position > 0 OR reason = 'settling')",
         [begun.changes_until],
     )

@@ -124,6 +124,10 @@ def test_any_bytes_stay_as_they_are(body: bytes) -> None:
         (b'{"secret":"x","n":1.50e+02,"n":1.5}', b'{"secret":"removed","n":1.50e+02,"n":1.5}'),
         (b'{"SECRET" : {"a":[1,"x"]} }', b'{"SECRET" :"removed" }'),
         (rb'{"\u0073ecr\u0045t":"x","b":1}', rb'{"\u0073ecr\u0045t":"removed","b":1}'),
+        (
+            rb'{"a":"{\"b\":\"{\u005c\"secret\u005c\":\u005c\"x\u005c\"}\"}"}',
+            rb'{"a":"{\"b\":\"{\u005c\"secret\u005c\":removed"}',
+        ),
         (b'{"secret":null,"secret":true}', b'{"secret":"removed","secret":"removed"}'),
         (b'{"secret":' + b"9" * 5000 + b"}", b'{"secret":"removed"}'),
         (b'{"a":{"secret":"x"', b'{"a":{"secret":"removed"'),

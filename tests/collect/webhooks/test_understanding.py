@@ -230,6 +230,11 @@ BAD_BODIES: dict[str, tuple[bytes, str]] = {
     "name twice": (member("more", '{"a": 1, "a": 1}'), "a name twice in one object"),
     "pass id twice": (json.dumps(TOLD).encode()[:-1] + b', "passId": "pass-1"}', "a name twice in one object"),
     "deep objects": (DEEP, "nested too deeply"),
+    "levels beyond 64": (member("n", "[" * 64 + "]" * 64), "nested too deeply"),
+    "endless identifiers": (
+        member("identifiers", '{"a": "' + "x" * 10_000 + '"}'),
+        "identifiers of more than 10000 characters",
+    ),
     "deep lists": (b"[" * 250_000, "nested too deeply"),
     "deep identifiers": (member("identifiers", '{"a":' * 3000 + "1" + "}" * 3000), "nested too deeply"),
     "huge number": (member("more", "9" * 4301), "a number of more than 4300 digits"),

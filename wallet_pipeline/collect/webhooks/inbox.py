@@ -72,7 +72,10 @@ class NewDelivery:
 
 @dataclass(frozen=True)
 class Delivery(NewDelivery):
-    """A delivery in the inbox. Later ones have greater ids, whatever the clock does and whichever file they are in."""
+    """A delivery in the inbox. Later ones have greater ids, whatever the clock does.
+
+    So have those of a later file, unless the clock had been ahead before.
+    """
 
     delivery_id: int
 

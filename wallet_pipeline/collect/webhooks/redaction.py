@@ -12,7 +12,7 @@ _REMOVED = "removed"
 _SPACE = r"[ \t\r\n]"
 _BACKSLASH = r"\\"
 # Each level of quoting doubles their number. Bounded, so that no body makes the search slow.
-_BACKSLASHES = r"\\{1,32}"
+_BACKSLASHES = r"(?:\\(?:u005[cC])?){1,32}"
 
 _END_OF_VALUE = re.compile(rf"{_SPACE}*(?:[,}}\]]|\Z)")
 _REST_OF_STRING = re.compile(rf'(?:[^"\\]|\\.)*"(?={_SPACE}*(?:[,:}}\]]|\Z))', re.DOTALL)
@@ -30,7 +30,7 @@ def _name(backslashes: str) -> str:
 
 _MEMBER = re.compile(rf'"{_name(_BACKSLASH)}"{_SPACE}*:')
 _MEMBER_IN_STRING = re.compile(
-    rf'(?:\\"|u0022){_name(_BACKSLASHES)}{_BACKSLASHES}(?:"|u0022)(?:{_SPACE}|{_BACKSLASHES}[nrt])*:'
+    rf'(?:\\"|\\u005[cC]"|u0022){_name(_BACKSLASHES)}{_BACKSLASHES}(?:"|u0022)(?:{_SPACE}|{_BACKSLASHES}[nrt])*:'
 )
 
 

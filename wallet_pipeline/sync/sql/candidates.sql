@@ -1,6 +1,6 @@
 -- Customers whose state the CRM shall hold, and linked ones that no pass resolves to any more (departed).
 -- Grain and key: customer_key. Times in UTC. $customer_identifier is the identifier that the CRM's customer property holds.
--- $begun_at: when the plan was begun. work.in_scope says which of them the plan looks at. Read by make_plan, before the CRM is read and again after. A departed customer's last change is left to what the CRM holds.
+-- work.in_scope says which of them the plan looks at. Read by make_plan, before the CRM is read and again after. A departed customer's last change is left to what the CRM holds.
 WITH shared_emails AS (
     SELECT email FROM wallet.customer_wallet_status WHERE email IS NOT NULL GROUP BY email HAVING count(*) > 1
     UNION
@@ -28,6 +28,12 @@ joined_keys AS (  -- identifiers that passes of some customer bear
     JOIN wallet.pass_customers p USING (pass_id)
     WHERE p.resolution = 'customer'
 ),
+told AS (
+    SELECT customer_key, count(*) AS verified_deliveries
+    FROM crm.deliveries
+    WHERE verified_at IS NOT NULL
+    GROUP BY customer_key
+),
 customers AS (
     SELECT
         customer_key, identifier_name, identifier_value, email, wallet_status, apple_wallet_installed_at,
@@ -38,6 +44,7 @@ customers AS (
 )
 SELECT
     c.* EXCLUDE (email),
+    coalesce(t.verified_deliveries, 0) AS verified_deliveries,
     CASE WHEN c.identifier_name = $customer_identifier THEN c.identifier_value END AS customer_id,
     CASE WHEN s.email IS NULL THEN c.email END AS email,
     s.email IS NOT NULL AS email_is_shared,
@@ -45,10 +52,9 @@ SELECT
     j.customer_key IS NOT NULL AS has_joined_another,
     d.customer_key IS NOT NULL AS is_disputed
 FROM customers c
+LEFT JOIN told t ON t.customer_key = c.customer_key
 LEFT JOIN shared_emails s ON s.email = c.email
 LEFT JOIN crm.links l ON l.customer_key = c.customer_key
 LEFT JOIN joined_keys j ON c.is_departed AND j.customer_key = c.customer_key
 LEFT JOIN disputed_keys d ON d.customer_key = c.customer_key
 WHERE c.customer_key IN (FROM work.in_scope)
-    -- Another run has told the CRM since this plan was begun: what this plan has read is older than that.
-    AND c.customer_key NOT IN (SELECT customer_key FROM crm.deliveries WHERE verified_at > $begun_at)

@@ -12,7 +12,8 @@ WITH found AS (
             WHEN by_email.record_id IS NOT NULL THEN 'email'
         END AS via
     FROM work.candidates c
-    JOIN work.asked USING (customer_key)
+    -- When another run has told the CRM meanwhile, what this plan has read is older than that: left to the next plan.
+    JOIN work.asked USING (customer_key, verified_deliveries)
     LEFT JOIN work.answers by_link ON by_link.key = 'record_id' AND by_link.asked = asked.linked_record_id
     LEFT JOIN work.answers by_customer_id ON by_customer_id.key = 'customer_id' AND by_customer_id.asked = asked.customer_id
     LEFT JOIN work.answers by_email ON by_email.key = 'email' AND by_email.asked = asked.email

@@ -22,7 +22,7 @@ COMMENT ON COLUMN raw.touched_passes.pass_id IS 'Id of the pass.';
 
 CREATE SEQUENCE wallet.change_numbers;
 CREATE TABLE wallet.changed_customers (customer_key VARCHAR, number BIGINT, changed_at TIMESTAMP, retry_at TIMESTAMP);
-COMMENT ON TABLE wallet.changed_customers IS 'Customers whose row events have changed and whom the CRM has not been compared with since. One row per change.';
+COMMENT ON TABLE wallet.changed_customers IS 'Customers whom events concern and whom the CRM has not been compared with since. One row per derivation.';
 COMMENT ON COLUMN wallet.changed_customers.customer_key IS 'Key of the customer.';
 COMMENT ON COLUMN wallet.changed_customers.number IS 'Number of the change: later ones are greater.';
 COMMENT ON COLUMN wallet.changed_customers.changed_at IS 'When the new row was derived, UTC.';
