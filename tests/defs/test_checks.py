@@ -8,6 +8,12 @@ from wallet_pipeline.definitions import defs
 from .conftest import Project
 
 
+UNVERIFIED = """
+UPDATE crm.deliveries SET outcome = 'unverified';
+INSERT INTO crm.rejections (customer_key) SELECT DISTINCT customer_key FROM crm.deliveries
+"""
+
+
 @pytest.mark.parametrize(
     ("asset", "check", "damage"),
     [
@@ -27,8 +33,7 @@ from .conftest import Project
         (
             "crm_contacts",
             "written_is_verified",
-            "UPDATE crm.deliveries SET outcome = 'unverified';"
-            + "INSERT INTO crm.rejections (customer_key) SELECT DISTINCT customer_key FROM crm.deliveries",
+            UNVERIFIED,
         ),
         ("unmatched_passes", "unmatched_share", "UPDATE wallet.pass_customers SET resolution = 'unmatched'"),
         ("wallet_registers", "agrees_with_vendor_apple", "DELETE FROM wallet.registers WHERE wallet = 'apple'"),
