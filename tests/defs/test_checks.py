@@ -7,7 +7,6 @@ from wallet_pipeline.definitions import defs
 
 from .conftest import Project
 
-
 UNVERIFIED = """
 UPDATE crm.deliveries SET outcome = 'unverified';
 INSERT INTO crm.rejections (customer_key) SELECT DISTINCT customer_key FROM crm.deliveries
