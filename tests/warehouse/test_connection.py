@@ -2,7 +2,11 @@
 
 import logging
 import re
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import duckdb
@@ -10,6 +14,8 @@ import pytest
 
 from tests.conftest import Data, Script
 from wallet_pipeline.warehouse.connection import WarehouseError, connect, migrate, transaction
+
+_ROUNDS = 10
 
 StartScript = Callable[[str], Script]
 
@@ -259,3 +265,30 @@ def test_full_disk_is_told(filled: str) -> None:
 def test_full_disk_changes_nothing(data: Data) -> None:
     """After a transaction that did not fit the disk the tables are as they were."""
     assert data.rows("SELECT day::VARCHAR FROM raw.insights_days") == [("2026-01-01",)]
+
+
+def test_runs_that_create_one_warehouse_at_once_all_get_it(tmp_path: Path) -> None:
+    """Processes that open a new warehouse in the same moment wait for each other, and never break it."""
+    code = """
+        import sys
+        from pathlib import Path
+        from wallet_pipeline.warehouse.connection import connect
+        for line in sys.stdin:
+            for _ in range(4):
+                with connect(Path(line.strip()), wait=60) as con:
+                    con.execute("UPDATE raw.inbox_cursor SET delivery_id = delivery_id + 1")
+            print("done", flush=True)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with ExitStack() as stack:
+        runs = [stack.enter_context(subprocess.Popen(command, text=True, **pipes)) for _ in range(6)]  # type: ignore[call-overload]
+        for number in range(_ROUNDS):
+            for run in runs:
+                run.stdin.write(f"{tmp_path / f'{number}.duckdb'}\n")
+                run.stdin.flush()
+            assert [run.stdout.readline() for run in runs] == ["done\n"] * 6
+        for run in runs:
+            run.stdin.close()
+    with connect(tmp_path / "0.duckdb", wait=0) as con:
+        assert con.execute("FROM raw.inbox_cursor").fetchall() == [(24,)]

@@ -3,9 +3,10 @@
 import logging
 import random
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -19,7 +20,8 @@ log = logging.getLogger(__name__)
 
 OpenWarehouse = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
-_HOLDER = re.compile(r"lock is held(?: in (?P<program>.+?))? \(PID (?P<pid>\d+)\)")
+# When the holder lets go while DuckDB looks who it is, the message ends with `held in PID 0`.
+_HOLDER = re.compile(r"lock is held(?: in(?: (?P<program>.+?))?)? \(?PID (?P<pid>\d+)")
 
 
 class WarehouseError(ExplainedError):
@@ -73,6 +75,8 @@ def migrate(con: duckdb.DuckDBPyConnection, folder: Traversable | None = None) -
 
 
 def _open(file: Path, deadline: float) -> duckdb.DuckDBPyConnection:
+    if not file.exists():
+        _create(file)
     reported = None
     while True:
         try:
@@ -91,6 +95,21 @@ def _open(file: Path, deadline: float) -> duckdb.DuckDBPyConnection:
                 log.info("the warehouse %s is held by %s, waiting", file, held_by)
                 reported = held_by
             time.sleep(random.uniform(0.05, 0.25))  # noqa: S311  jitter, so that waiting runs do not march in step
+
+
+def _create(file: Path) -> None:
+    """Create the file aside and give it its name at once, unless another process was faster.
+
+    Of two processes that let DuckDB create one file, each may truncate what the other one has written.
+    """
+    aside = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
+    try:
+        duckdb.connect(aside).close()
+        with suppress(FileExistsError):
+            file.hardlink_to(aside)
+        aside.unlink()
+    except (OSError, duckdb.Error) as error:
+        raise WarehouseError(_cannot_open(file, error)) from error
 
 
 def _cannot_open(file: Path, error: Exception) -> str:
