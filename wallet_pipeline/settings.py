@@ -63,6 +63,9 @@ class Settings(BaseSettings):
         description="Private-app token or service key with crm.objects.contacts.read and crm.objects.contacts.write.",
     )
     hubspot_api_version: str = Field("2026-09", description="Dated version of HubSpot's API.")
+    hubspot_reserve: float = Field(
+        0.1, ge=0, lt=1, description="Share of HubSpot's limits, of each ten seconds and of the day, for other apps."
+    )
     crm_customer_property: str = Field(
         "customer_id", pattern=r"^[a-z][a-z0-9_]*$", description="The unique CRM property that holds the customer id."
     )

@@ -53,7 +53,7 @@ def test_requests_of_other_apps_shrink_the_budget() -> None:
     pacer.wait()
     used_up = {
         "X-HubSpot-RateLimit-Max": "100",
-        "X-HubSpot-RateLimit-Remaining": "11",
+        "X-HubSpot-RateLimit-Remaining": "2",
         "X-HubSpot-RateLimit-Interval-Milliseconds": "300",
     }
     pacer.heed(Answer(200, used_up, b"{}"))
@@ -61,6 +61,33 @@ def test_requests_of_other_apps_shrink_the_budget() -> None:
     for _ in range(3):
         pacer.wait()
     assert time.monotonic() - began > 0.25
+
+
+def test_the_pace_makes_up_for_a_pause() -> None:
+    """After a pause of a fifth of the window, that fifth of the budget goes out at once, and no more than the pace."""
+    pacer = HubSpotPacer()
+    limits = {"X-HubSpot-RateLimit-Max": "100", "X-HubSpot-RateLimit-Interval-Milliseconds": "1000"}
+    pacer.heed(Answer(200, limits, b""))
+    for _ in range(46):
+        pacer.wait()
+    time.sleep(0.2)
+    began = time.monotonic()
+    for _ in range(17):
+        pacer.wait()
+    assert time.monotonic() - began < 0.15
+    for _ in range(9):
+        pacer.wait()
+    assert time.monotonic() - began > 0.05
+
+
+def test_a_tenth_of_the_day_is_left_to_other_apps() -> None:
+    """When a tenth of the day's requests is left, no more of ours goes out, and the message says when to go on."""
+    pacer = HubSpotPacer()
+    pacer.heed(Answer(200, {"X-HubSpot-RateLimit-Daily": "100", "X-HubSpot-RateLimit-Daily-Remaining": "11"}, b""))
+    pacer.wait()
+    pacer.heed(Answer(200, {"X-HubSpot-RateLimit-Daily": "100", "X-HubSpot-RateLimit-Daily-Remaining": "10"}, b""))
+    with pytest.raises(QuotaError, match="10% of them, is left to the account's other apps"):
+        pacer.wait()
 
 
 def test_without_headers_the_smallest_accounts_limit_is_kept() -> None:

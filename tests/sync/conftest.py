@@ -237,7 +237,7 @@ class Pipeline:
 
     def deliver(self, scope: Scope = "all") -> DeliveryResult:
         """Send the plan."""
-        return deliver(self.open_warehouse, self.destination, self.staging, self.rules, lambda: self.now, scope)
+        return deliver(self.open_warehouse, self.destination, self.rules, lambda: self.now, scope)
 
     def run(self, scope: Scope = "all") -> DeliveryResult:
         """Plan and send; time goes on by a minute."""

@@ -1,8 +1,6 @@
 """Writing: only what differs, nothing believed, nothing doubled, nothing older over anything newer."""
 
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -14,7 +12,6 @@ from wallet_pipeline.sync.destination import Key, Record
 from wallet_pipeline.sync.hubspot import HubSpotDestination
 from wallet_pipeline.sync.plan import make_plan
 from wallet_pipeline.sync.write import deliver
-from wallet_pipeline.warehouse.staging import one_at_a_time
 
 KEY = "customerId=C-1"
 
@@ -338,20 +335,6 @@ def test_a_run_that_died_after_booking_leaves_nothing_undone(
     assert pipeline.sql("SELECT outcome FROM crm.deliveries WHERE delivery_id = 'd'") == [("unknown",)]
 
 
-def test_one_run_sends_at_a_time(account: Account, pipeline: Pipeline, record_id: str) -> None:
-    """A delivery waits for the one that is under way, and then sends what is left to do."""
-    pipeline.customer(KEY, GOOGLE)
-    pipeline.plan()
-    before = len(account.writes())
-    with ThreadPoolExecutor(1) as other:
-        with one_at_a_time(pipeline.staging, "sender"):
-            delivery = other.submit(pipeline.deliver)
-            time.sleep(0.5)
-            assert (delivery.done(), len(account.writes()) - before) == (False, 0)
-        assert delivery.result(timeout=20).verified == 1
-    assert account.wallet(record_id)["wallet_status"] == "google"
-
-
 def test_updates_do_not_create(account: Account, pipeline: Pipeline) -> None:
     """A record that is archived between plan and write is not created from an update."""
     records = crowd(account, pipeline, 2)
@@ -381,7 +364,7 @@ def test_the_warehouse_is_closed_while_the_crm_is_asked(account: Account, pipeli
     destination = Watching(account.client(), "customer_id")
     pipeline.customer(KEY, APPLE, email="ann@x.test")
     make_plan(counted, destination, pipeline.staging, pipeline.rules, NOW)
-    deliver(counted, destination, pipeline.staging, pipeline.rules, lambda: NOW)
+    deliver(counted, destination, pipeline.rules, lambda: NOW)
     assert seen == {0}
 
 

@@ -22,7 +22,7 @@ from wallet_pipeline.clients.http import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from wallet_pipeline.clients.pacing import HubSpotPacer
+from wallet_pipeline.clients.pacing import HubSpotPacer, Quota
 
 BATCH = 100
 
@@ -83,11 +83,17 @@ class HubSpot:
     """Contacts of one account. Thread-safe; paced by the limits that HubSpot's answers tell."""
 
     def __init__(
-        self, base_url: str, version: str, access_token: SecretStr, limits: TimeLimits | None = None, attempts: int = 6
+        self,
+        base_url: str,
+        version: str,
+        access_token: SecretStr,
+        limits: TimeLimits | None = None,
+        attempts: int = 6,
+        reserve: float = 0.1,
     ) -> None:
         headers = {"Authorization": f"Bearer {access_token.get_secret_value()}", "Accept": "application/json"}
         limits = limits or TimeLimits()
-        self._pacer = HubSpotPacer(longest_wait=limits.call)
+        self._pacer = HubSpotPacer(reserve, longest_wait=limits.call)
         self._http = HttpClient(_SERVICE, base_url, headers, limits, attempts, self._pacer)
         self._contacts = f"/crm/objects/{quote(version, safe='')}/contacts"
         self._properties = f"/crm/properties/{quote(version, safe='')}/contacts"
@@ -102,6 +108,11 @@ class HubSpot:
     def requests(self) -> int:
         """Number of requests sent so far, retries included."""
         return self._pacer.requests
+
+    @property
+    def quota(self) -> Quota:
+        """What may be sent, as far as it is known by now."""
+        return self._pacer.quota
 
     def read_contacts(
         self, ids: Sequence[str], properties: Sequence[str], id_property: str | None = None

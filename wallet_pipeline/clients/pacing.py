@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 
 from wallet_pipeline.clients.http import Answer, QuotaError, retry_after
 
@@ -14,10 +15,24 @@ _ASSUMED_MAX, _ASSUMED_WINDOW = 100, 10.0
 _LOCKED, _TOO_MANY, _MOVING = 423, 429, 477
 _LOCK_LASTS = 2.0
 _LONGEST_WAIT = 600.0
+# Share of a window that may be caught up at once after a pause.
+_CATCH_UP = 0.5
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What one app may send in a window (seconds) and, where answers tell it, what the account may yet send today.
+
+    The share that is left to the account's other apps is taken off both.
+    """
+
+    per_window: int
+    window: float
+    left_today: int | None
 
 
 class HubSpotPacer:
-    """Lets no more than the limit less the reserve out in any window. Thread-safe; one per access token."""
+    """Lets no more than the limits less the reserve out, in any window and on any day. Thread-safe; one per token."""
 
     def __init__(self, reserve: float = 0.1, longest_wait: float = _LONGEST_WAIT) -> None:
         self._reserve = reserve
@@ -26,7 +41,9 @@ class HubSpotPacer:
         self._sent: deque[float] = deque()
         self._max, self._window = _ASSUMED_MAX, _ASSUMED_WINDOW
         self._foreign, self._foreign_until = 0, 0.0
+        self._paced_until = 0.0
         self._closed_until = 0.0
+        self._left_today: int | None = None
         self._requests = 0
 
     @property
@@ -34,8 +51,14 @@ class HubSpotPacer:
         """Number of requests let out so far, retries included."""
         return self._requests
 
+    @property
+    def quota(self) -> Quota:
+        """What may be sent, as far as it is known by now."""
+        with self._lock:
+            return Quota(self._budget(time.monotonic()), self._window, self._left_today)
+
     def wait(self) -> None:
-        """Return when the next request may be sent."""
+        """Return when the next request may be sent. Raises QuotaError when the rest of the day is for other apps."""
         while (pause := self._take_slot()) > 0:
             time.sleep(pause)
 
@@ -57,29 +80,42 @@ class HubSpotPacer:
     def _take_slot(self) -> float:
         """Count a request when one may go out now and return 0, or return the seconds to wait before asking again."""
         with self._lock:
+            if self._left_today is not None and self._left_today <= 0:
+                raise QuotaError(
+                    f"The rest of HubSpot's requests of this day, {self._reserve:.0%} of them, is left to the account's"
+                    " other apps (HUBSPOT_RESERVE). What is not yet sent stays planned: run again after midnight in the"
+                    " account's time zone."
+                )
             now = time.monotonic()
             while self._sent and self._sent[0] <= now - self._window:
                 self._sent.popleft()
             pause = self._due(now) - now
             if pause <= 0:
                 self._sent.append(now)
+                self._paced_until = self._next_in_pace(now)
                 self._requests += 1
             return pause
 
     def _due(self, now: float) -> float:
-        """Return when the next request may go out: the first half of the budget at once, the rest evenly spread."""
-        foreign = self._foreign if now < self._foreign_until else 0
-        budget = max(1, int(self._max * (1 - self._reserve)) - foreign)
-        due = self._closed_until
+        """Return when the next request may go out: in pace, and never more than the budget in any window."""
+        budget = self._budget(now)
+        due = max(self._closed_until, self._next_in_pace(now))
         if len(self._sent) >= budget:
             due = max(due, self._sent[-budget] + self._window)
-        if len(self._sent) > budget / 2:
-            due = max(due, self._sent[-1] + self._window / budget)
         return due
 
+    def _next_in_pace(self, now: float) -> float:
+        """Return the next moment of an even pace. Who fell behind, or begins, may catch up a part of a window."""
+        return max(self._paced_until, now - self._window * _CATCH_UP) + self._window / self._budget(now)
+
+    def _budget(self, now: float) -> int:
+        foreign = self._foreign if now < self._foreign_until else 0
+        return max(1, self._max - max(math.ceil(self._max * self._reserve), foreign))
+
     def _learn(self, answer: Answer) -> None:
-        limit, remaining, window = (
-            _number(answer, f"X-HubSpot-RateLimit-{name}") for name in ("Max", "Remaining", "Interval-Milliseconds")
+        limit, remaining, window, daily, left = (
+            _number(answer, f"X-HubSpot-RateLimit-{name}")
+            for name in ("Max", "Remaining", "Interval-Milliseconds", "Daily", "Daily-Remaining")
         )
         if window:
             self._window = window / 1000
@@ -88,6 +124,8 @@ class HubSpotPacer:
         if limit and remaining is not None:
             self._foreign = max(0, limit - remaining - len(self._sent))
             self._foreign_until = time.monotonic() + self._window
+        if daily is not None and left is not None:
+            self._left_today = left - math.ceil(daily * self._reserve)
 
     def _close(self, answer: Answer) -> float:
         """Hold all requests back until the window is over. Raises QuotaError when that is too long."""

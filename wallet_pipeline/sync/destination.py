@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
+from wallet_pipeline.clients.pacing import Quota
 from wallet_pipeline.errors import ExplainedError
 
 FIELDS = (
@@ -43,10 +44,11 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class Definitions:
-    """Fields that the CRM has as they should be, and fields that it lacks."""
+    """Fields that the CRM has as they should be, fields that it lacks, and a hash over how it defines them."""
 
     present: tuple[str, ...]
     missing: tuple[str, ...]
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Record:
 class Write:
     """Fields to set in one record (None clears); without a record id the record is to be created.
 
-    `trace_id` names the write in its receipt. `email` is for creating only.
+    `trace_id` names the write in its receipt. `email` is for creating only. `refused_before` says that the CRM has
+    refused just this at the last attempt.
     """
 
     trace_id: str
@@ -70,6 +73,7 @@ class Write:
     customer_id: str | None
     email: str | None
     fields: Fields
+    refused_before: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,10 @@ class Destination(Protocol):
     @property
     def requests(self) -> int:
         """Number of requests sent so far, retries included."""
+
+    @property
+    def quota(self) -> Quota:
+        """What may be sent, as far as it is known by now."""
 
     def check_definitions(self) -> Definitions:
         """Return which fields exist; raises DefinitionsError when one exists in another form than needed."""

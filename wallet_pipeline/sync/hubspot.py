@@ -1,12 +1,15 @@
 """HubSpot behind the port: property names, text forms of values, merged records, errors by class."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from wallet_pipeline.clients.http import UnexpectedAnswerError, UnreachableError
 from wallet_pipeline.clients.hubspot import BATCH, Contact, HubSpot, Operation, RefusedError, RowError
+from wallet_pipeline.clients.pacing import Quota
 from wallet_pipeline.settings import Settings
 from wallet_pipeline.sync.destination import (
     FIELDS,
@@ -33,7 +36,8 @@ _EXISTS = 409
 def connect(settings: Settings) -> Iterator["HubSpotDestination"]:
     """Open HubSpot with the settings' address, version and token; raises MissingSettingError."""
     token = settings.hubspot_credentials()
-    with HubSpot(settings.hubspot_base_url, settings.hubspot_api_version, token) as client:
+    address = settings.hubspot_base_url, settings.hubspot_api_version
+    with HubSpot(*address, token, reserve=settings.hubspot_reserve) as client:
         yield HubSpotDestination(client, settings.crm_customer_property)
 
 
@@ -56,6 +60,11 @@ class HubSpotDestination:
         """Number of requests sent so far, retries included."""
         return self._client.requests
 
+    @property
+    def quota(self) -> Quota:
+        """What may be sent, as far as it is known by now."""
+        return self._client.quota
+
     def check_definitions(self) -> Definitions:
         """Return which properties exist; raises DefinitionsError for one of a wrong form."""
         known = self._client.read_definitions()
@@ -66,8 +75,9 @@ class HubSpotDestination:
                 " uniqueness of a property cannot be changed: remove or rename it in HubSpot (Settings > Properties),"
                 " or name another customer property in CRM_CUSTOMER_PROPERTY; then run `wallet-pipeline setup-crm`."
             )
-        present = tuple(name for name in self._wanted if name in known)
-        return Definitions(present, tuple(name for name in self._wanted if name not in known))
+        ours = {name: known[name] for name in self._wanted if name in known}
+        missing = tuple(name for name in self._wanted if name not in known)
+        return Definitions(tuple(ours), missing, sha256(json.dumps(ours, sort_keys=True).encode()).hexdigest())
 
     def create_definitions(self, names: Sequence[str]) -> None:
         """Create the group, when missing, and properties. What somebody else creates meanwhile is left as it is."""

@@ -29,6 +29,7 @@ class Intention:
     record_id: str | None
     action: str
     reason: str
+    refused_before: bool
     truth: Fields
 
     @property
@@ -39,7 +40,10 @@ class Intention:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an intention. `accepted_at` is null when nothing was sent, or nothing was acknowledged."""
+    """What became of an intention. `accepted_at` is null when nothing was sent, or nothing was acknowledged.
+
+    `refused` says that the CRM would not take just this.
+    """
 
     delivery_id: str
     outcome: Literal["verified", "unverified", "rejected", "conflict", "unknown"]
@@ -49,16 +53,11 @@ class Outcome:
     verified_at: datetime | None = None
     error_class: ErrorClass | None = None
     message: str | None = None
+    refused: bool = False
 
 
-_OUTCOMES = json.dumps(
-    [
-        {
-            name: "TIMESTAMP" if name.endswith("_at") else "VARCHAR"
-            for name in (*Outcome.__dataclass_fields__, "next_step")
-        }
-    ]
-)
+_TYPES = {"accepted_at": "TIMESTAMP", "verified_at": "TIMESTAMP", "refused": "BOOLEAN"}
+_OUTCOMES = json.dumps([{name: _TYPES.get(name, "VARCHAR") for name in (*Outcome.__dataclass_fields__, "next_step")}])
 _NEXT_STEPS: dict[str | None, str] = {
     "data": "Correct the customer's data, or the CRM's own rule that refuses it.",
     "identity": "Find the record that holds the key in the CRM, the recycle bin included; the next run links it anew.",
@@ -84,7 +83,7 @@ def intend(con: duckdb.DuckDBPyConnection, plan_id: str, after: int, until: int,
             [naive(now)],
         )
     rows = con.execute(
-        "SELECT delivery_id, customer_key, customer_id, email, record_id, action, reason,"
+        "SELECT delivery_id, customer_key, customer_id, email, record_id, action, reason, refused_before,"
         f" {', '.join(FIELDS)} FROM intentions ORDER BY position"
     ).fetchall()
     return [_intention(row) for row in rows]
@@ -106,9 +105,13 @@ def book(con: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome], since: dat
     with transaction(con):
         con.execute(
             "CREATE OR REPLACE TEMP TABLE outcomes AS"
-            " SELECT o.*, d.customer_key, d.plan_id, d.reason"
+            " SELECT o.*, d.customer_key, d.plan_id, d.reason,"
+            " CASE WHEN o.refused THEN p.row_hash END AS row_hash,"
+            " CASE WHEN o.refused THEN m.definitions_hash END AS definitions_hash"
             " FROM (SELECT unnest(from_json(?, ?), recursive := TRUE)) o"
-            " JOIN (FROM crm.deliveries WHERE intended_at >= ?) d USING (delivery_id)",
+            " JOIN (FROM crm.deliveries WHERE intended_at >= ?) d USING (delivery_id)"
+            " LEFT JOIN crm.plan p USING (plan_id, customer_key)"
+            " LEFT JOIN crm.plans m USING (plan_id)",
             [rows, _OUTCOMES, naive(since)],
         )
         _close_intentions(con, naive(since))
@@ -128,17 +131,38 @@ def withdraw(con: duckdb.DuckDBPyConnection, delivery_ids: Sequence[str], since:
         )
 
 
+def park(con: duckdb.DuckDBPyConnection, plan_id: str, error_class: ErrorClass, message: str, now: datetime) -> None:
+    """List the plan's rows of which nothing was sent before its delivery came to an end."""
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE parked AS SELECT customer_key, record_id, ? AS error_class, ? AS message,"
+        " ? AS next_step, NULL AS row_hash, NULL AS definitions_hash FROM crm.plan WHERE plan_id = ? AND position > 0"
+        " AND customer_key NOT IN (SELECT customer_key FROM crm.deliveries WHERE plan_id = ?)",
+        [error_class, message, _NEXT_STEPS[error_class], plan_id, plan_id],
+    )
+    merge_rejections(con, "FROM temp.parked", naive(now))
+    con.execute("DROP TABLE temp.parked")
+
+
 def merge_rejections(con: duckdb.DuckDBPyConnection, rejected: str, now: datetime) -> None:
-    """Add rows (customer_key, record_id, error_class, message, next_step) to crm.rejections; a known one counts on."""
+    """Add rows to crm.rejections; a known one counts on.
+
+    Their columns: customer_key, record_id, error_class, message, next_step, row_hash, definitions_hash.
+    """
     con.execute(
         f"""
         MERGE INTO crm.rejections r USING ({rejected}) n ON r.customer_key = n.customer_key
         WHEN MATCHED THEN UPDATE SET
             record_id = n.record_id, error_class = n.error_class, message = n.message, next_step = n.next_step,
-            last_at = $now, attempts = r.attempts + 1
+            row_hash = n.row_hash, definitions_hash = n.definitions_hash, last_at = $now, attempts = r.attempts + 1
         WHEN NOT MATCHED THEN INSERT
-            (customer_key, record_id, error_class, message, next_step, first_at, last_at, attempts)
-            VALUES (n.customer_key, n.record_id, n.error_class, n.message, n.next_step, $now, $now, 1)
+            (
+                customer_key, record_id, error_class, message, next_step, row_hash, definitions_hash,
+                first_at, last_at, attempts
+            )
+            VALUES (
+                n.customer_key, n.record_id, n.error_class, n.message, n.next_step, n.row_hash, n.definitions_hash,
+                $now, $now, 1
+            )
         """,
         {"now": now},
     )
@@ -154,9 +178,9 @@ def owned_records(con: duckdb.DuckDBPyConnection, record_ids: Iterable[str]) -> 
 
 
 def _intention(row: tuple[Any, ...]) -> Intention:
-    delivery_id, customer_key, customer_id, email, record_id, action, reason, *values = row
+    delivery_id, customer_key, customer_id, email, record_id, action, reason, refused_before, *values = row
     truth = {name: _aware(value) for name, value in zip(FIELDS, values, strict=True)}
-    return Intention(delivery_id, customer_key, customer_id, email, record_id, action, reason, truth)
+    return Intention(delivery_id, customer_key, customer_id, email, record_id, action, reason, refused_before, truth)
 
 
 def _aware(value: Value) -> Value:

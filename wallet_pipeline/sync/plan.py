@@ -4,7 +4,7 @@ Nothing holds the warehouse while the CRM is read: the customers are copied into
 holds is gathered there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -81,12 +81,13 @@ class PlanResult:
 
 @dataclass(frozen=True)
 class _Begun:
-    """What a plan knows from its beginning: its scope, the time (naive, UTC), the last change, the hash approved."""
+    """What a plan knows from its beginning; the time is naive, in UTC."""
 
     scope: Scope
     now: datetime
     changes_until: int
     approved: str
+    definitions_hash: str
 
 
 def make_plan(
@@ -97,16 +98,18 @@ def make_plan(
     now: datetime,
     scope: Scope = "all",
     approved: str = "",
+    between: Callable[[], None] = lambda: None,
 ) -> PlanResult:
     """Read the CRM and leave in crm.plan what differs; crm.links, crm.drift and crm.rejections follow what was seen.
 
     `now` is aware. With the scope `changes` only customers whom events have changed are looked at. `approved` is the
     hash of a plan that may be sent though it is a mass change; any other mass change is planned, but not admitted.
+    `between` is called now and then while the CRM is read.
     Raises DefinitionsError when the CRM lacks the fields, ServiceError when it cannot be read; the last plan then
     stands.
     """
     before = destination.requests
-    require_definitions(destination)
+    definitions = require_definitions(destination)
     with work_file(work_dir, "plan") as file:
         with open_warehouse() as con, attached(con, file, "work"):
             changes_until = count(con, "SELECT coalesce(max(number), 0) FROM wallet.changed_customers")
@@ -115,10 +118,10 @@ def make_plan(
             )
             con.execute(f"CREATE TABLE work.asked AS {query('candidates')}", _identifier(rules))
             con.execute(WORK_TABLES)
-        read_crm(file, destination)
+        read_crm(file, destination, between)
         with open_warehouse() as con, attached(con, file, "work"):
-            _compare(con, destination, rules, naive(now))
-            begun = _Begun(scope, naive(now), changes_until, approved)
+            begun = _Begun(scope, naive(now), changes_until, approved, definitions.fingerprint)
+            _compare(con, destination, rules, begun)
             return _write_plan(con, rules, begun, destination.requests - before)
 
 
@@ -146,14 +149,14 @@ def _tolerance(rules: PlanRules) -> dict[str, int]:
     return {"tolerance_ms": rules.tolerance // timedelta(milliseconds=1)}
 
 
-def _compare(con: duckdb.DuckDBPyConnection, destination: Destination, rules: PlanRules, now: datetime) -> None:
+def _compare(con: duckdb.DuckDBPyConnection, destination: Destination, rules: PlanRules, begun: _Begun) -> None:
     tolerance = _tolerance(rules)
     con.execute(_APART)
     _build(con, "candidates", _identifier(rules))
     _build(con, "matches", _identifier(rules))
     _build(con, "compared", tolerance)
     _build(con, "first_changes", tolerance)
-    _build(con, "plan", _judgement(destination, rules, now))
+    _build(con, "plan", _judgement(destination, rules, begun))
 
 
 def _write_plan(con: duckdb.DuckDBPyConnection, rules: PlanRules, begun: _Begun, requests: int) -> PlanResult:
@@ -171,9 +174,10 @@ def _build(con: duckdb.DuckDBPyConnection, name: str, values: Mapping[str, Any])
     con.execute(f"CREATE TABLE work.{name} AS {query(name)}", dict(values))
 
 
-def _judgement(destination: Destination, rules: PlanRules, now: datetime) -> dict[str, Any]:
+def _judgement(destination: Destination, rules: PlanRules, begun: _Begun) -> dict[str, Any]:
     return {
-        "now": now,
+        "now": begun.now,
+        "definitions_hash": begun.definitions_hash,
         "settle_window": rules.settle_window,
         "settle_cap": rules.settle_cap,
         "missing_contacts": rules.missing_contacts,
@@ -217,10 +221,10 @@ def _admit(con: duckdb.DuckDBPyConnection, rules: PlanRules, begun: _Begun, plan
     verdict = judge(turning, of, rules.max_none_share, rules.max_none_customers, begun.scope, plan_hash, begun.approved)
     con.execute(
         "INSERT INTO crm.plans (plan_id, plan_hash, planned_at, turning_to_none, with_wallet, admitted, verdict, scope,"
-        " changes_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " changes_until, definitions_hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             plan_id, plan_hash, begun.now, turning, of, verdict.admitted, verdict.sentence, begun.scope,
-            begun.changes_until,
+            begun.changes_until, begun.definitions_hash,
         ],
     )  # fmt: skip
     return verdict

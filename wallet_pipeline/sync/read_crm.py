@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,10 +30,11 @@ _READ = (
 )
 
 
-def read_crm(file: Path, destination: Destination) -> None:
+def read_crm(file: Path, destination: Destination, between: Callable[[], None]) -> None:
     """Ask for every candidate's record: by link, then by customer id, then by e-mail, each only where it is needed.
 
-    The candidates stand in the table `asked` of the work file, which has WORK_TABLES. Raises ServiceError.
+    The candidates stand in the table `asked` of the work file, which has WORK_TABLES. `between` is called after each
+    page of batches. Raises ServiceError.
     """
     with duckdb.connect(file) as con, ThreadPoolExecutor(_READERS) as readers:
         for key in KEYS:
@@ -41,14 +42,20 @@ def read_crm(file: Path, destination: Destination) -> None:
                 f"CREATE OR REPLACE TABLE questions AS SELECT DISTINCT {key} AS asked FROM ({query('unanswered')})"
                 f" WHERE {key} IS NOT NULL"
             )
-            _ask(con, destination, key, readers)
+            _ask(con, destination, key, readers, between)
         con.execute(
             "CREATE TABLE records AS SELECT * FROM records_read"
             " QUALIFY row_number() OVER (PARTITION BY record_id ORDER BY rowid DESC) = 1"
         )
 
 
-def _ask(con: duckdb.DuckDBPyConnection, destination: Destination, key: Key, readers: ThreadPoolExecutor) -> None:
+def _ask(
+    con: duckdb.DuckDBPyConnection,
+    destination: Destination,
+    key: Key,
+    readers: ThreadPoolExecutor,
+    between: Callable[[], None],
+) -> None:
     """Read all questions in batches, several at a time, and keep the answers."""
     questions = count(con, "SELECT count(*) FROM questions")
     size = destination.capabilities.read_batch
@@ -64,6 +71,7 @@ def _ask(con: duckdb.DuckDBPyConnection, destination: Destination, key: Key, rea
         for found in readers.map(lambda batch: destination.read(key, batch), batches):
             _keep(con, key, found)
         log.info("%s: read %d of %d customers by %s", destination.name, first + len(asked), questions, key)
+        between()
 
 
 def _keep(con: duckdb.DuckDBPyConnection, key: Key, found: Mapping[str, Record]) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from wallet_pipeline.sync.destination import DefinitionsError, Destination
+from wallet_pipeline.sync.destination import Definitions, DefinitionsError, Destination
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,12 @@ def setup_crm(destination: Destination) -> SetupResult:
     return SetupResult(before.missing, before.present)
 
 
-def require_definitions(destination: Destination) -> None:
-    """Read the definitions; raises DefinitionsError when one is missing or of a wrong form."""
-    missing = destination.check_definitions().missing
-    if missing:
+def require_definitions(destination: Destination) -> Definitions:
+    """Return the definitions; raises DefinitionsError when one is missing or of a wrong form."""
+    definitions = destination.check_definitions()
+    if definitions.missing:
         raise DefinitionsError(
-            f"{destination.name} lacks the fields {', '.join(missing)}. Run `wallet-pipeline setup-crm` with a token"
-            " that may change definitions (for HubSpot: crm.schemas.contacts.write), then run again."
+            f"{destination.name} lacks the fields {', '.join(definitions.missing)}. Run `wallet-pipeline setup-crm`"
+            " with a token that may change definitions (for HubSpot: crm.schemas.contacts.write), then run again."
         )
+    return definitions

@@ -5,7 +5,7 @@ import logging
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -56,12 +56,16 @@ def one_at_a_time(folder: Path, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def in_turn(folder: Path, name: str) -> Iterator[None]:
-    """Let one process at a time into the block, by turns: whoever leaves it queues up behind the one that waits."""
-    with ExitStack() as turn:
-        with one_at_a_time(folder, f"next-{name}"):
-            turn.enter_context(one_at_a_time(folder, name))
-        yield
+def unless_taken(folder: Path, name: str) -> Iterator[bool]:
+    """Say whether the block that `one_at_a_time` guards is this process's for a while; it waits for no other one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def _remove(files: Iterator[Path]) -> None:

@@ -1,17 +1,21 @@
--- Each candidate's truth beside what the CRM holds and what was last verified there. Grain and key: customer_key. UTC.
--- Read by plan and drift. Times apart by less than $tolerance_ms, status and last event being equal, are no difference.
-WITH verified AS (
+-- Each candidate's truth beside what the CRM holds, what was last verified there, and what was last tried in vain.
+-- Grain and key: customer_key. UTC. Read by plan and drift. row_hash: what would be sent, and under which keys. Times apart by less than $tolerance_ms, status and last event being equal, are no difference.
+WITH attempts AS (
     SELECT
-        customer_key,
-        max_by(
-            struct_pack(
-                wallet_status, apple_wallet_installed_at, google_wallet_installed_at, wallet_last_changed_at,
-                wallet_last_event, intended_at
-            ),
-            verified_at
+        customer_key, intended_at, verified_at, outcome,
+        struct_pack(
+            wallet_status, apple_wallet_installed_at, google_wallet_installed_at, wallet_last_changed_at,
+            wallet_last_event, intended_at
         ) AS delivery
     FROM crm.deliveries
-    WHERE verified_at IS NOT NULL
+),
+told AS (
+    SELECT
+        customer_key,
+        max_by(delivery, verified_at) AS delivery,
+        max_by(delivery, intended_at) AS last_delivery,
+        max_by(outcome, intended_at) AS last_outcome
+    FROM attempts
     GROUP BY customer_key
 ),
 beside AS (
@@ -26,11 +30,11 @@ beside AS (
         r.google_wallet_installed_at AS held_google_wallet_installed_at,
         r.wallet_last_changed_at AS held_wallet_last_changed_at,
         r.wallet_last_event AS held_wallet_last_event,
-        v.delivery
+        t.delivery, t.last_delivery, t.last_outcome
     FROM work.candidates c
     JOIN work.matches m USING (customer_key)
     LEFT JOIN work.records r USING (record_id)
-    LEFT JOIN verified v USING (customer_key)
+    LEFT JOIN told t USING (customer_key)
 )
 SELECT
     *,
@@ -45,6 +49,18 @@ SELECT
         AND NOT apart(apple_wallet_installed_at, delivery.apple_wallet_installed_at, $tolerance_ms)
         AND NOT apart(google_wallet_installed_at, delivery.google_wallet_installed_at, $tolerance_ms)
         AND NOT apart(wallet_last_changed_at, delivery.wallet_last_changed_at, $tolerance_ms) AS is_as_delivered,
+    last_outcome <> 'verified'
+        AND wallet_status IS NOT DISTINCT FROM last_delivery.wallet_status
+        AND wallet_last_event IS NOT DISTINCT FROM last_delivery.wallet_last_event
+        AND apple_wallet_installed_at IS NOT DISTINCT FROM last_delivery.apple_wallet_installed_at
+        AND google_wallet_installed_at IS NOT DISTINCT FROM last_delivery.google_wallet_installed_at
+        AND wallet_last_changed_at IS NOT DISTINCT FROM last_delivery.wallet_last_changed_at AS was_tried_in_vain,
     (held_wallet_status IN ('apple', 'both') AND wallet_status NOT IN ('apple', 'both'))
-        OR (held_wallet_status IN ('google', 'both') AND wallet_status NOT IN ('google', 'both')) AS loses_a_wallet
+        OR (held_wallet_status IN ('google', 'both') AND wallet_status NOT IN ('google', 'both')) AS loses_a_wallet,
+    md5(
+        row(
+            customer_id, email, record_id, wallet_status, apple_wallet_installed_at, google_wallet_installed_at,
+            wallet_last_changed_at, wallet_last_event
+        )::VARCHAR
+    ) AS row_hash
 FROM beside

@@ -3,6 +3,8 @@ SELECT
     customer_key, record_id,
     'identity' AS error_class,
     reason AS message,
+    NULL AS row_hash,
+    NULL AS definitions_hash,
     CASE
         WHEN reason LIKE 'conflict: the record%' THEN 'Correct the customer id in the CRM, or merge the two records.'
         WHEN reason LIKE 'conflict: several%' THEN 'Find out whose record it is; part or merge the customers.'
@@ -13,4 +15,4 @@ SELECT
         ELSE 'Check the record: its customer''s passes bear another customer''s identifier now.'
     END AS next_step
 FROM work.plan
-WHERE action = 'hold' AND reason <> 'settling'
+WHERE action = 'hold' AND reason NOT IN ('settling', 'refused before')
