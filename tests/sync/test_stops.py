@@ -4,6 +4,7 @@ import pytest
 
 from tests.sync.conftest import APPLE, GOOGLE, Account, Pipeline
 from wallet_pipeline.clients.http import AuthenticationError, NotFoundError, QuotaError, ScopeError, UnreachableError
+from wallet_pipeline.sync.destination import Definitions, DefinitionsError
 from wallet_pipeline.sync.hubspot import HubSpotDestination
 
 KEY = "customerId=C-1"
@@ -107,14 +108,55 @@ def test_a_used_up_day_is_not_asked_by_every_slice(account: Account, pipeline: P
     assert account.requests()["read"] <= 8
 
 
-def test_what_was_never_sent_is_left_and_not_booked(account: Account, pipeline: Pipeline) -> None:
-    """Of three slices the day's quota lets none be read: all customers are left, and none is of unknown fate."""
+def test_what_was_never_sent_is_left_and_listed(account: Account, pipeline: Pipeline) -> None:
+    """Of three slices the day's quota lets none be read: all customers are listed as left, none is of unknown fate."""
     pipeline.customers({f"customerId=C-{number}": f"c{number}@x.test" for number in range(250)}, APPLE)
     pipeline.plan()
     account.spoil("batch/read", "status", times=100, status=429, body={"policyName": "DAILY", "message": "x"})
     result = pipeline.deliver()
-    booked = pipeline.sql("SELECT (SELECT count(*) FROM crm.deliveries), (SELECT count(*) FROM crm.rejections)")
-    assert (result.left, result.unknown, booked) == (250, 0, [(0, 0)])
+    listed = pipeline.sql(
+        "SELECT count(*), any_value(message) LIKE '%used up%', any_value(next_step) FROM crm.rejections"
+        " WHERE error_class = 'quota' AND attempts = 1"
+    )
+    booked = pipeline.sql("FROM crm.deliveries")
+    assert (result.left, result.unknown, booked, listed) == (
+        250, 0, [], [(250, True, "Nothing: the next run sends it.")],
+    )  # fmt: skip
+
+
+def test_what_was_left_is_sent_by_the_next_run_and_leaves_the_list(account: Account, pipeline: Pipeline) -> None:
+    """After the day's quota is back, the rest is sent, verified and no longer listed."""
+    pipeline.customers({f"customerId=C-{number}": f"c{number}@x.test" for number in range(250)}, APPLE)
+    pipeline.plan()
+    account.spoil("batch/read", "status", times=100, status=429, body={"policyName": "DAILY", "message": "x"})
+    pipeline.deliver()
+    account.control("DELETE", "faults")
+    assert (pipeline.run().verified, pipeline.sql("FROM crm.rejections")) == (250, [])
+
+
+def test_a_tenth_of_the_day_is_left_to_other_apps(account: Account, pipeline: Pipeline) -> None:
+    """With fewer requests left than the reserve, the run parks its rows though the CRM would still answer."""
+    pipeline.customers({f"customerId=C-{number}": f"c{number}@x.test" for number in range(250)}, APPLE)
+    pipeline.plan()
+    account.switch(rate_limit_daily=14)
+    result = pipeline.deliver()
+    ((listed,),) = pipeline.sql("SELECT count(*) FROM crm.rejections WHERE error_class = 'quota'")
+    assert (result.verified + listed, listed > 0, "other apps" in str(result.stopped)) == (250, True, True)
+
+
+@pytest.mark.parametrize("change", ["remove", "narrow"])
+def test_a_field_that_is_changed_under_way_stops_the_run(account: Account, planned: Pipeline, change: str) -> None:
+    """A property that is deleted, or loses an option, between plan and write ends the run with its name."""
+    path = "/crm/properties/2026-09/contacts/wallet_status"
+    planned.destination.check_definitions = lambda: Definitions((), (), "")  # type: ignore[method-assign]
+    if change == "remove":
+        assert account.api("DELETE", path).ok
+    else:
+        options = [{"label": "None", "value": "none", "displayOrder": 0, "hidden": False}]
+        assert account.api("PATCH", path, {"options": options}).ok
+    with pytest.raises(DefinitionsError, match="wallet_status"):
+        planned.deliver()
+    assert planned.sql("SELECT error_class FROM crm.rejections") == [("config",)]
 
 
 def test_a_crm_that_asks_for_a_long_wait_parks_the_run(account: Account, planned: Pipeline) -> None:
