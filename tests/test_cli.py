@@ -72,6 +72,16 @@ def test_setup_crm_creates_once_and_then_finds(bare_project: Project) -> None:  
     assert "Created: nothing" in second.output
 
 
+@pytest.mark.usefixtures("checkout")
+def test_plan_tells_what_a_run_would_do(project: Project) -> None:  # noqa: F811
+    """Before the first run there is nobody to send; after the statuses were derived, the plan shows who would be."""
+    nobody = call("plan")
+    assert "0 customers compared" in nobody.output
+    assert project.run(assets=["pass_snapshot", "wallet_events", "wallet_registers", "customer_wallet_status"]).success
+    told = call("plan")
+    assert (told.exit_code, "create" in told.output, "Nothing was written." in told.output) == (0, True, True)
+
+
 def test_two_runs_at_once_both_end_well(project: Project, checkout: Path) -> None:  # noqa: F811
     """A run from the command line and one that Dagster started wait for each other instead of failing."""
     with ThreadPoolExecutor(1) as threads:

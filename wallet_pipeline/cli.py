@@ -29,6 +29,9 @@ from wallet_pipeline.headless import (
 from wallet_pipeline.playground import dagster_process, receiver, sandbox
 from wallet_pipeline.settings import load_settings
 from wallet_pipeline.sync.hubspot import connect
+from wallet_pipeline.sync.lane import Lane
+from wallet_pipeline.sync.plan import PlanRules
+from wallet_pipeline.sync.plan_summary import PlanResult
 from wallet_pipeline.sync.setup_crm import setup_crm
 from wallet_pipeline.warehouse.connection import connect as open_warehouse
 
@@ -122,6 +125,36 @@ def receive(host: str, port: int) -> None:
     """Receive webhooks and the connector's deliveries, until it is stopped."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     run_receiver(load_settings(), host, port, click.echo)
+
+
+@main.command()
+def plan() -> None:
+    """Show what a run would do in the CRM now, and what it would take; nothing is written."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    _checkout()
+    settings = load_settings()
+    open_it = partial(open_warehouse, settings.warehouse_file, settings.warehouse_wait)
+    with connect(settings) as destination:
+        rules = PlanRules.from_settings(settings)
+        found = Lane(open_it, destination, settings.staging_dir, rules, partial(datetime.now, UTC)).preview()
+    _tell_plan(found)
+
+
+def _tell_plan(found: PlanResult) -> None:
+    """Print counts, a sample, the verdict and the forecast."""
+    click.echo(f"{found.customers} customers compared with {found.records} contacts, in {found.requests} requests.")
+    for (action, reason), customers in found.actions.items():
+        click.echo(f"  {action:8}{reason:45}{customers:>10}")
+    if not found.actions:
+        click.echo("The CRM holds the truth of every customer: a run would write nothing.")
+        return
+    click.echo("\nSome of each:")
+    for row in found.sample:
+        click.echo(f"  {row.customer_key} (contact {row.record_id or 'not there yet'}): {row.action}, {row.reason}")
+        for change in row.changes:
+            click.echo(f"      {change}")
+    click.echo(f"\n{found.mass_change.sentence}")
+    click.echo(f"To send it: {found.forecast}. Nothing was written.")
 
 
 def _moment(_context: click.Context, _option: click.Parameter, value: str | None) -> datetime | None:

@@ -24,7 +24,8 @@ from wallet_pipeline.sandbox.hubspot import create_app
 from wallet_pipeline.sandbox.hubspot_store import create_store
 from wallet_pipeline.sync.destination import FIELDS, Scope
 from wallet_pipeline.sync.hubspot import HubSpotDestination
-from wallet_pipeline.sync.plan import PlanResult, PlanRules, make_plan
+from wallet_pipeline.sync.plan import PlanRules, make_plan
+from wallet_pipeline.sync.plan_summary import PlanResult
 from wallet_pipeline.sync.setup_crm import setup_crm
 from wallet_pipeline.sync.write import DeliveryResult, deliver
 from wallet_pipeline.warehouse.connection import connect

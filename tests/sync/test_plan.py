@@ -1,10 +1,12 @@
 """What is planned, what is held, and what is left alone."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from tests.sync.conftest import APPLE, GOOGLE, NONE, NOW, RULES, YESTERDAY, Account, Pipeline
+from wallet_pipeline.sync.lane import Lane
 from wallet_pipeline.sync.mass_change import StoppedPlanError
 from wallet_pipeline.sync.plan import seconds_until_settled
 
@@ -467,3 +469,64 @@ def test_a_run_knows_how_long_the_newest_change_needs_to_settle(pipeline: Pipeli
     pipeline.customer(KEY, APPLE | {"wallet_last_changed_at": NOW - timedelta(seconds=age)})
     with pipeline.open_warehouse() as con:
         assert seconds_until_settled(con, RULES, NOW) == left
+
+
+def test_a_preview_keeps_nothing(account: Account, pipeline: Pipeline, record_id: str) -> None:
+    """What a plan would hold is told, with plan, links, drift and lists as they were, and nothing in the CRM."""
+    account.edit(record_id, wallet_status="both")
+    pipeline.customer("customerId=C-2", APPLE, email="b@x.test")
+    tables = ("crm.plan", "crm.plans", "crm.links", "crm.drift", "crm.rejections", "crm.deliveries")
+    before = [pipeline.sql(f"FROM {table}") for table in tables], account.contacts()
+    seen = Lane(pipeline.open_warehouse, pipeline.destination, pipeline.staging, pipeline.rules, lambda: NOW).preview()
+    assert seen.actions == {("create", "new"): 1, ("update", "drift"): 1}
+    assert ([pipeline.sql(f"FROM {table}") for table in tables], account.contacts()) == before
+
+
+def test_a_plan_shows_some_rows_field_by_field(account: Account, pipeline: Pipeline, record_id: str) -> None:
+    """The sample names customer, record, action, reason, and each field that differs, old and new."""
+    pipeline.customer(KEY, GOOGLE | {"wallet_last_changed_at": YESTERDAY + timedelta(hours=1)})
+    account.edit(record_id, wallet_last_event="uninstalled")
+    (row,) = pipeline.plan().sample
+    assert (row.customer_key, row.record_id, row.action, row.reason, row.changes) == (
+        KEY,
+        record_id,
+        "update",
+        "changed",
+        [
+            "wallet_status: apple → google",
+            "apple_wallet_installed_at: 2026-11-23 12:00:00 → nothing",
+            "google_wallet_installed_at: nothing → 2026-11-23 12:00:00",
+            "wallet_last_changed_at: 2026-11-23 12:00:00 → 2026-11-23 13:00:00",
+            "wallet_last_event: uninstalled → installed",
+        ],
+    )
+
+
+def test_the_sample_of_a_large_plan_is_short(pipeline: Pipeline) -> None:
+    """Three of each action and reason are enough to judge it."""
+    pipeline.customers({f"customerId=C-{number}": f"c{number}@x.test" for number in range(9)}, APPLE)
+    pipeline.customers({f"accountId=A-{number}": None for number in range(9)}, APPLE)
+    shown = [(row.action, row.reason) for row in pipeline.plan().sample]
+    assert shown == [("create", "new")] * 3 + [("hold", "no key that the CRM knows")] * 3
+
+
+@pytest.mark.parametrize("state", [APPLE, GOOGLE])
+def test_a_forecast_comes_true(pipeline: Pipeline, state: dict[str, Any]) -> None:
+    """Creating 250 contacts, and changing them, take as many requests as was said before."""
+    emails: dict[str, str | None] = {f"customerId=C-{number}": f"c{number}@x.test" for number in range(250)}
+    if state is GOOGLE:
+        pipeline.customers(emails, APPLE)
+        pipeline.run()
+    pipeline.customers(emails, state)
+    forecast = pipeline.plan().forecast
+    assert pipeline.deliver().requests == forecast.requests
+
+
+def test_a_forecast_tells_time_and_share_of_the_day(account: Account, pipeline: Pipeline) -> None:
+    """Minutes come from the limit of ten seconds less the reserve, the share from the day's limit."""
+    account.switch(rate_limit=100, rate_limit_daily=1_000)
+    pipeline.customers({f"customerId=C-{number}": f"c{number}@x.test" for number in range(250)}, APPLE)
+    forecast = pipeline.plan().forecast
+    assert (forecast.requests, round(forecast.minutes, 3), forecast.share_of_day) == (13, 0.024, 0.013)
+    # Seven were sent; the last answer that came is perhaps not the last that was given.
+    assert forecast.left_today in range(893, 897)

@@ -21,13 +21,14 @@ _CATCH_UP = 0.5
 
 @dataclass(frozen=True)
 class Quota:
-    """What one app may send in a window (seconds) and, where answers tell it, what the account may yet send today.
+    """What one app may send in a window (seconds) and, where answers tell it, the account's day and what is left of it.
 
-    The share that is left to the account's other apps is taken off both.
+    The share that is for other apps is taken off, but not off `per_day`.
     """
 
     per_window: int
     window: float
+    per_day: int | None
     left_today: int | None
 
 
@@ -43,6 +44,7 @@ class HubSpotPacer:
         self._foreign, self._foreign_until = 0, 0.0
         self._paced_until = 0.0
         self._closed_until = 0.0
+        self._per_day: int | None = None
         self._left_today: int | None = None
         self._requests = 0
 
@@ -55,7 +57,7 @@ class HubSpotPacer:
     def quota(self) -> Quota:
         """What may be sent, as far as it is known by now."""
         with self._lock:
-            return Quota(self._budget(time.monotonic()), self._window, self._left_today)
+            return Quota(self._budget(time.monotonic()), self._window, self._per_day, self._left_today)
 
     def wait(self) -> None:
         """Return when the next request may be sent. Raises QuotaError when the rest of the day is for other apps."""
@@ -125,7 +127,8 @@ class HubSpotPacer:
             self._foreign = max(0, limit - remaining - len(self._sent))
             self._foreign_until = time.monotonic() + self._window
         if daily is not None and left is not None:
-            self._left_today = left - math.ceil(daily * self._reserve)
+            for_others = math.ceil(daily * self._reserve)
+            self._per_day, self._left_today = daily, left - for_others
 
     def _close(self, answer: Answer) -> float:
         """Hold all requests back until the window is over. Raises QuotaError when that is too long."""

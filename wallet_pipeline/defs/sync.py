@@ -1,12 +1,13 @@
 """Assets of the third stage: what to tell the CRM, and what it then holds."""
 
+import re
 import time
 
 import dagster as dg
 
 from wallet_pipeline.defs.collect import DAILY
 from wallet_pipeline.defs.resources import Extent, Pipeline, explained, now
-from wallet_pipeline.defs.tables import breakdown, definition_metadata, description
+from wallet_pipeline.defs.tables import breakdown, definition_metadata, description, markdown_table
 from wallet_pipeline.sync.destination import Scope
 from wallet_pipeline.sync.hubspot import connect
 from wallet_pipeline.sync.lane import Lane
@@ -68,11 +69,6 @@ def crm_plan(context: dg.AssetExecutionContext, config: PlanConfig, pipeline: Pi
         if plan is None:
             return _left_to_another_run()
         with pipeline.open_warehouse() as con:
-            actions = breakdown(
-                con,
-                "SELECT action, reason, count(*) AS customers FROM crm.plan"
-                f" WHERE plan_id = '{plan.plan_id}' GROUP BY ALL ORDER BY ALL",
-            )
             turning = breakdown(con, _TURNING_TO_NONE.format(plan_id=plan.plan_id))
     mass = plan.mass_change
     if not mass.admitted:
@@ -81,7 +77,17 @@ def crm_plan(context: dg.AssetExecutionContext, config: PlanConfig, pipeline: Pi
         metadata={
             "dagster/row_count": plan.rows,
             "plan_hash": plan.plan_hash,
-            "actions": actions,
+            "actions": markdown_table(
+                ["action", "reason", "customers"], [[*one, customers] for one, customers in plan.actions.items()]
+            ),
+            "sample": markdown_table(
+                ["customer", "record", "action", "reason", "changes"],
+                [
+                    [_masked(one.customer_key), one.record_id, one.action, one.reason, "<br>".join(one.changes)]
+                    for one in plan.sample
+                ],
+            ),
+            "forecast": str(plan.forecast),
             "turning_to_none": turning,
             "requests": plan.requests,
             "changes_sent_meanwhile": lane.changes_sent,
@@ -98,6 +104,10 @@ def crm_plan(context: dg.AssetExecutionContext, config: PlanConfig, pipeline: Pi
             )
         ],
     )
+
+
+def _masked(customer_key: str) -> str:
+    return re.sub("email=.*", "email=…", customer_key)
 
 
 def _left_to_another_run() -> dg.MaterializeResult:

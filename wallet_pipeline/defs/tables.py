@@ -1,5 +1,6 @@
 """What the UI shows of a table: its comments and columns, and how many rows it has."""
 
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -33,11 +34,13 @@ def row_count(con: duckdb.DuckDBPyConnection, table: str) -> int:
 def breakdown(con: duckdb.DuckDBPyConnection, query: str) -> dg.MarkdownMetadataValue:
     """Return the rows of a short query as a Markdown table."""
     cursor = con.execute(query)
-    names = [column[0] for column in cursor.description or []]
+    return markdown_table([column[0] for column in cursor.description or []], cursor.fetchall())
+
+
+def markdown_table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MarkdownMetadataValue:
+    """Return rows under their names as a Markdown table."""
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-    lines += [
-        "| " + " | ".join("" if value is None else str(value) for value in row) + " |" for row in cursor.fetchall()
-    ]
+    lines += ["| " + " | ".join("" if value is None else str(value) for value in row) + " |" for row in rows]
     return dg.MetadataValue.md("\n".join(lines))
 
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from wallet_pipeline.sync.destination import Destination, Scope
-from wallet_pipeline.sync.plan import PlanResult, PlanRules, count_changes, make_plan
+from wallet_pipeline.sync.plan import PlanRules, count_changes, make_plan
+from wallet_pipeline.sync.plan_summary import PlanResult
 from wallet_pipeline.sync.write import DeliveryResult, deliver
 from wallet_pipeline.warehouse.connection import OpenWarehouse
 from wallet_pipeline.warehouse.staging import one_at_a_time, unless_taken
@@ -43,6 +44,11 @@ class Lane:
         with self._taken(scope) as is_ours:
             return self._plan(scope, approved) if is_ours else None
 
+    def preview(self) -> PlanResult:
+        """Return what a plan of all customers holds at this moment. Nothing is written anywhere."""
+        with self._taken("all"):
+            return self._plan("all", keep=False)
+
     def deliver(self, scope: Scope) -> DeliveryResult | None:
         """Send the newest plan, as `deliver` does; None when changes were left to the run that has the lane."""
         with self._taken(scope) as is_ours:
@@ -57,10 +63,10 @@ class Lane:
             with unless_taken(self._work_dir, "crm") as is_ours:
                 yield is_ours
 
-    def _plan(self, scope: Scope, approved: str = "") -> PlanResult:
+    def _plan(self, scope: Scope, approved: str = "", *, keep: bool = True) -> PlanResult:
         return make_plan(
             self._open_warehouse, self._destination, self._work_dir, self._rules, self._clock(), scope, approved,
-            self._between(scope),
+            self._between(scope), keep=keep,
         )  # fmt: skip
 
     def _deliver(self, scope: Scope) -> DeliveryResult:

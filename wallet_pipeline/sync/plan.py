@@ -16,10 +16,11 @@ from wallet_pipeline.settings import Settings
 from wallet_pipeline.sync.destination import Destination, Scope
 from wallet_pipeline.sync.ledger import merge_rejections
 from wallet_pipeline.sync.mass_change import MassChange, judge
+from wallet_pipeline.sync.plan_summary import PlanResult, summarise
 from wallet_pipeline.sync.queries import count, one_row, query
 from wallet_pipeline.sync.read_crm import WORK_TABLES, read_crm
 from wallet_pipeline.sync.setup_crm import require_definitions
-from wallet_pipeline.warehouse.connection import OpenWarehouse, naive, transaction
+from wallet_pipeline.warehouse.connection import OpenWarehouse, naive, transaction, undone
 from wallet_pipeline.warehouse.staging import attached, work_file
 
 _HELD_A_WALLET = "coalesce(held_wallet_status, 'none') <> 'none'"
@@ -66,20 +67,6 @@ class Changes:
 
 
 @dataclass(frozen=True)
-class PlanResult:
-    """What the plan holds, whether it may be sent, and what making it took."""
-
-    plan_id: str
-    plan_hash: str
-    rows: int
-    by_action: dict[str, int]
-    customers: int
-    records: int
-    requests: int
-    mass_change: MassChange
-
-
-@dataclass(frozen=True)
 class _Begun:
     """What a plan knows from its beginning; the time is naive, in UTC."""
 
@@ -99,12 +86,14 @@ def make_plan(
     scope: Scope = "all",
     approved: str = "",
     between: Callable[[], None] = lambda: None,
+    *,
+    keep: bool = True,
 ) -> PlanResult:
     """Read the CRM and leave in crm.plan what differs; crm.links, crm.drift and crm.rejections follow what was seen.
 
     `now` is aware. With the scope `changes` only customers whom events have changed are looked at. `approved` is the
     hash of a plan that may be sent though it is a mass change; any other mass change is planned, but not admitted.
-    `between` is called now and then while the CRM is read.
+    `between` is called now and then while the CRM is read. Without `keep` the plan is only told: nothing is kept of it.
     Raises DefinitionsError when the CRM lacks the fields, ServiceError when it cannot be read; the last plan then
     stands.
     """
@@ -122,7 +111,8 @@ def make_plan(
         with open_warehouse() as con, attached(con, file, "work"):
             begun = _Begun(scope, naive(now), changes_until, approved, definitions.fingerprint)
             _compare(con, destination, rules, begun)
-            return _write_plan(con, rules, begun, destination.requests - before)
+            with transaction(con) if keep else undone(con):
+                return _write_plan(con, destination, rules, begun, destination.requests - before)
 
 
 def seconds_until_settled(con: duckdb.DuckDBPyConnection, rules: PlanRules, now: datetime) -> float:
@@ -159,14 +149,15 @@ def _compare(con: duckdb.DuckDBPyConnection, destination: Destination, rules: Pl
     _build(con, "plan", _judgement(destination, rules, begun))
 
 
-def _write_plan(con: duckdb.DuckDBPyConnection, rules: PlanRules, begun: _Begun, requests: int) -> PlanResult:
-    with transaction(con):
-        plan_id, plan_hash = _replace_plan(con, begun)
-        mass_change = _admit(con, rules, begun, plan_id, plan_hash)
-        _follow_links(con, begun.now)
-        con.execute(f"INSERT INTO crm.drift BY NAME {query('drift')}", _tolerance(rules) | {"now": begun.now})
-        _close_what_is_settled(con, begun)
-        return _result(con, plan_id, plan_hash, mass_change, requests)
+def _write_plan(
+    con: duckdb.DuckDBPyConnection, destination: Destination, rules: PlanRules, begun: _Begun, requests: int
+) -> PlanResult:
+    plan_id, plan_hash = _replace_plan(con, begun)
+    mass_change = _admit(con, rules, begun, plan_id, plan_hash)
+    _follow_links(con, begun.now)
+    con.execute(f"INSERT INTO crm.drift BY NAME {query('drift')}", _tolerance(rules) | {"now": begun.now})
+    _close_what_is_settled(con, begun)
+    return summarise(con, destination, plan_id, plan_hash, mass_change, requests)
 
 
 def _build(con: duckdb.DuckDBPyConnection, name: str, values: Mapping[str, Any]) -> None:
@@ -270,11 +261,3 @@ def _close_what_is_settled(con: duckdb.DuckDBPyConnection, begun: _Begun) -> Non
         [begun.changes_until],
     )
     merge_rejections(con, query("held_back"), begun.now)
-
-
-def _result(
-    con: duckdb.DuckDBPyConnection, plan_id: str, plan_hash: str, mass_change: MassChange, requests: int
-) -> PlanResult:
-    by_action = dict(con.execute("SELECT action, count(*) FROM work.plan GROUP BY ALL ORDER BY ALL").fetchall())
-    customers, records = (count(con, f"SELECT count(*) FROM work.{table}") for table in ("compared", "records"))
-    return PlanResult(plan_id, plan_hash, sum(by_action.values()), by_action, customers, records, requests, mass_change)

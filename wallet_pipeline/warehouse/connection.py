@@ -56,6 +56,16 @@ def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
     con.execute("COMMIT")
 
 
+@contextmanager
+def undone(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Take back what the block does to the warehouse, however it ends."""
+    con.execute("BEGIN")
+    try:
+        yield
+    finally:
+        con.execute("ROLLBACK")
+
+
 def naive(moment: datetime) -> datetime:
     """Return an aware time as the warehouse keeps it: UTC, without a zone."""
     return moment.astimezone(UTC).replace(tzinfo=None)
