@@ -66,6 +66,18 @@ def test_a_refused_update_is_held_like_a_refused_create(account: Account, pipeli
     assert (pipeline.decisions(), attempts(pipeline)) == ({KEY: ("hold", "refused before")}, [("data", 1)])
 
 
+def test_a_refused_departure_is_held_too(account: Account, pipeline: Pipeline) -> None:
+    """That no pass belongs to a customer any more is not sent again and again either."""
+    record_id = account.add(email="bad@x.test", customer_id="BAD")
+    pipeline.customer(KEY, APPLE)
+    pipeline.run()
+    account.switch(refuse_ids=[record_id])
+    pipeline.remove_customer(KEY)
+    pipeline.run()
+    pipeline.run()
+    assert (pipeline.decisions(), attempts(pipeline)) == ({KEY: ("hold", "refused before")}, [("data", 1)])
+
+
 def test_rows_that_were_refused_before_come_last(refused: Pipeline) -> None:
     """They share their batches with their like, so that the others' are not refused with them."""
     refused.now += timedelta(days=1)

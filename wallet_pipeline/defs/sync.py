@@ -23,14 +23,19 @@ _TURNING_TO_NONE = """
     ORDER BY customer_key
     LIMIT 20
 """
-
-
+_REJECTIONS = """
+    SELECT
+        error_class, message, next_step, count(*) AS customers, min(first_at)::DATE AS oldest,
+        max(attempts) AS most_attempts
+    FROM crm.rejections
+    GROUP BY ALL
+    ORDER BY customers DESC, error_class, message
+    LIMIT 20
+"""
 _NOTHING_WRITTEN: dict[Scope, str] = {
     "all": "0 contacts written: the CRM already holds the truth of every customer that is due",
     "changes": "0 contacts written: no changed customer is due, or a newer plan has them",
 }
-
-
 _LEFT = "Another run has the lane to the CRM: it sends the changes, between its own."
 
 
@@ -149,6 +154,8 @@ def crm_contacts(context: dg.AssetExecutionContext, config: Extent, pipeline: Pi
         if result is None:
             context.log.info(_LEFT)
             return dg.MaterializeResult(metadata={"left_to_another_run": True})
+        with pipeline.open_warehouse() as con:
+            rejections = breakdown(con, _REJECTIONS)
         failed = result.unverified + result.rejected + result.conflict + result.unknown
         if failed:
             context.log.warning("%d contacts do not hold the truth yet: crm_rejections says why and what to do", failed)
@@ -158,4 +165,4 @@ def crm_contacts(context: dg.AssetExecutionContext, config: Extent, pipeline: Pi
             context.log.warning("%s %d customers stay planned for the next run.", result.stopped, result.left)
     counts = {name: value for name, value in vars(result).items() if value is not None}
     counts["changes_sent_meanwhile"] = lane.changes_sent
-    return dg.MaterializeResult(metadata={"dagster/row_count": result.written, **counts})
+    return dg.MaterializeResult(metadata={"dagster/row_count": result.written, "crm_rejections": rejections, **counts})

@@ -25,12 +25,6 @@ from wallet_pipeline.warehouse.staging import attached, work_file
 
 _HELD_A_WALLET = "coalesce(held_wallet_status, 'none') <> 'none'"
 
-# Times apart by less than the tolerance are equal; so are two that are both missing.
-_APART = """
-CREATE OR REPLACE TEMP MACRO apart(one, other, tolerance_ms) AS
-    one IS DISTINCT FROM other AND coalesce(abs(epoch_ms(one) - epoch_ms(other)) >= tolerance_ms, TRUE)
-"""
-
 
 @dataclass(frozen=True)
 class PlanRules:
@@ -141,7 +135,6 @@ def _tolerance(rules: PlanRules) -> dict[str, int]:
 
 def _compare(con: duckdb.DuckDBPyConnection, destination: Destination, rules: PlanRules, begun: _Begun) -> None:
     tolerance = _tolerance(rules)
-    con.execute(_APART)
     _build(con, "candidates", _identifier(rules))
     _build(con, "matches", _identifier(rules))
     _build(con, "compared", tolerance)

@@ -10,15 +10,15 @@ WITH sides AS (
             },
             {
                 'field': 'apple_wallet_installed_at', 'expected': delivery.apple_wallet_installed_at::VARCHAR, 'found': held_apple_wallet_installed_at::VARCHAR,
-                'drifted': NOT apart(delivery.apple_wallet_installed_at, apple_wallet_installed_at, $tolerance_ms) AND apart(held_apple_wallet_installed_at, apple_wallet_installed_at, $tolerance_ms)
+                'drifted': NOT crm.apart(delivery.apple_wallet_installed_at, apple_wallet_installed_at, $tolerance_ms) AND crm.apart(held_apple_wallet_installed_at, apple_wallet_installed_at, $tolerance_ms)
             },
             {
                 'field': 'google_wallet_installed_at', 'expected': delivery.google_wallet_installed_at::VARCHAR, 'found': held_google_wallet_installed_at::VARCHAR,
-                'drifted': NOT apart(delivery.google_wallet_installed_at, google_wallet_installed_at, $tolerance_ms) AND apart(held_google_wallet_installed_at, google_wallet_installed_at, $tolerance_ms)
+                'drifted': NOT crm.apart(delivery.google_wallet_installed_at, google_wallet_installed_at, $tolerance_ms) AND crm.apart(held_google_wallet_installed_at, google_wallet_installed_at, $tolerance_ms)
             },
             {
                 'field': 'wallet_last_changed_at', 'expected': delivery.wallet_last_changed_at::VARCHAR, 'found': held_wallet_last_changed_at::VARCHAR,
-                'drifted': NOT apart(delivery.wallet_last_changed_at, wallet_last_changed_at, $tolerance_ms) AND apart(held_wallet_last_changed_at, wallet_last_changed_at, $tolerance_ms)
+                'drifted': NOT crm.apart(delivery.wallet_last_changed_at, wallet_last_changed_at, $tolerance_ms) AND crm.apart(held_wallet_last_changed_at, wallet_last_changed_at, $tolerance_ms)
             },
             {
                 'field': 'wallet_last_event', 'expected': delivery.wallet_last_event, 'found': held_wallet_last_event,

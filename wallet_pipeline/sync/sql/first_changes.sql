@@ -3,11 +3,7 @@
 WITH versions AS (
     SELECT
         v.customer_key, v.valid_from, v.valid_to, c.delivery.intended_at AS told_at,
-        v.wallet_status IS NOT DISTINCT FROM c.held_wallet_status
-            AND v.wallet_last_event IS NOT DISTINCT FROM c.held_wallet_last_event
-            AND NOT apart(v.apple_wallet_installed_at, c.held_apple_wallet_installed_at, $tolerance_ms)
-            AND NOT apart(v.google_wallet_installed_at, c.held_google_wallet_installed_at, $tolerance_ms)
-            AND NOT apart(v.wallet_last_changed_at, c.held_wallet_last_changed_at, $tolerance_ms) AS is_held
+        crm.same_state(v, c.held, $tolerance_ms) AS is_held
     FROM wallet.customer_status_changes v
     JOIN work.compared c USING (customer_key)
     WHERE c.differs

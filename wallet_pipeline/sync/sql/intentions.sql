@@ -20,11 +20,8 @@ FROM next_rows p
 LEFT JOIN current_rows c USING (customer_key)
 WHERE CASE
         WHEN p.reason = 'departed' THEN c.customer_key IS NULL
-        ELSE c.wallet_status = p.wallet_status
-            AND c.apple_wallet_installed_at IS NOT DISTINCT FROM p.apple_wallet_installed_at
-            AND c.google_wallet_installed_at IS NOT DISTINCT FROM p.google_wallet_installed_at
-            AND c.wallet_last_changed_at IS NOT DISTINCT FROM p.wallet_last_changed_at
-            AND c.wallet_last_event IS NOT DISTINCT FROM p.wallet_last_event
+        ELSE c.customer_key IS NOT NULL
+            AND crm.same_state(c, p, 1)
             AND (
                 p.held_wallet_status IS NULL
                 OR p.held_wallet_status IN ('none', p.wallet_status)

@@ -24,6 +24,7 @@ decided AS (
             WHEN is_departed AND (has_joined_another OR claims > 0) THEN ['hold', 'joined another customer']
             WHEN conflict IS NOT NULL THEN ['hold', conflict]
             WHEN is_departed AND is_disputed THEN ['hold', 'disputed identifier']
+            WHEN is_departed AND refused_before AND was_tried_today THEN ['hold', 'refused before']
             WHEN is_departed THEN ['update', 'departed']
             WHEN NOT is_unknown AND NOT differs THEN NULL
             WHEN is_disputed AND loses_a_wallet THEN ['hold', 'disputed identifier']

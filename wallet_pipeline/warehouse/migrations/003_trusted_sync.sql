@@ -1,4 +1,17 @@
--- What the sync needs to send a refused row no oftener than it may help. All times are UTC.
+-- What the sync needs to compare, and to send a refused row no oftener than it may help. All times are UTC.
+
+-- Times apart by less than the tolerance are equal; so are two that are both missing.
+CREATE MACRO crm.apart(one, other, tolerance_ms) AS
+    one IS DISTINCT FROM other AND coalesce(abs(epoch_ms(one) - epoch_ms(other)) >= tolerance_ms, TRUE);
+
+-- Whether two structs with the five fields of a customer say the same.
+CREATE MACRO crm.same_state(one, other, tolerance_ms) AS
+    one.wallet_status IS NOT DISTINCT FROM other.wallet_status
+    AND one.wallet_last_event IS NOT DISTINCT FROM other.wallet_last_event
+    AND NOT crm.apart(one.apple_wallet_installed_at, other.apple_wallet_installed_at, tolerance_ms)
+    AND NOT crm.apart(one.google_wallet_installed_at, other.google_wallet_installed_at, tolerance_ms)
+    AND NOT crm.apart(one.wallet_last_changed_at, other.wallet_last_changed_at, tolerance_ms);
+
 ALTER TABLE crm.plan ADD COLUMN row_hash VARCHAR;
 ALTER TABLE crm.plan ADD COLUMN refused_before BOOLEAN;
 COMMENT ON COLUMN crm.plan.row_hash IS 'Hash over what is to be sent, and under which keys.';
