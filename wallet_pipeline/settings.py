@@ -1,17 +1,36 @@
 """Every setting: name, default, one sentence. The environment and `.env` are read here and nowhere else."""
 
+import os
+from collections.abc import Mapping
 from datetime import date
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from wallet_pipeline.errors import ExplainedError
 
 _SHORTEST_SECRET = 16
+_SIMILAR = 0.75
+# Settings without which no run can do its work, and where their values come from.
+_NEEDED = {
+    "WALLET_CREW_TENANT_ID": "The Wallet Crew tells it with the account: it is the path segment after /api/ in the"
+    " addresses of its API.",
+    "WALLET_CREW_API_KEY": "Create an API key with the scopes Pass.Read and Insights.Read in The Wallet Crew's back"
+    " office.",
+    "HUBSPOT_ACCESS_TOKEN": "Create a private app or service key in HubSpot with the scopes crm.objects.contacts.read"
+    " and crm.objects.contacts.write.",
+}
 
 Paths = Annotated[tuple[str, ...], NoDecode]
 
@@ -19,7 +38,8 @@ Paths = Annotated[tuple[str, ...], NoDecode]
 class MissingSettingError(ExplainedError):
     """A setting that the step needs is empty; the message says which and where its value comes from."""
 
-    def __init__(self, name: str, origin: str) -> None:
+    def __init__(self, name: str, origin: str = "") -> None:
+        origin = origin or _NEEDED[name]
         super().__init__(f"The setting {name} is missing. {origin} Put it into .env or the environment and run again.")
 
 
@@ -211,34 +231,70 @@ class Settings(BaseSettings):
 
     def wallet_crew_credentials(self) -> tuple[str, SecretStr]:
         """Return tenant id and API key; raises MissingSettingError."""
-        if not self.wallet_crew_tenant_id:
-            raise MissingSettingError(
-                "WALLET_CREW_TENANT_ID",
-                "The Wallet Crew tells it with the account: it is the path segment after /api/ in the addresses of its"
-                " API.",
-            )
-        if not self.wallet_crew_api_key.get_secret_value():
-            raise MissingSettingError(
-                "WALLET_CREW_API_KEY",
-                "Create an API key with the scopes Pass.Read and Insights.Read in The Wallet Crew's back office.",
-            )
+        self._require("WALLET_CREW_TENANT_ID", "WALLET_CREW_API_KEY")
         return self.wallet_crew_tenant_id, self.wallet_crew_api_key
 
     def hubspot_credentials(self) -> SecretStr:
         """Return the access token; raises MissingSettingError."""
-        if not self.hubspot_access_token.get_secret_value():
-            raise MissingSettingError(
-                "HUBSPOT_ACCESS_TOKEN",
-                "Create a private app or service key in HubSpot with the scopes crm.objects.contacts.read and"
-                " crm.objects.contacts.write.",
-            )
+        self._require("HUBSPOT_ACCESS_TOKEN")
         return self.hubspot_access_token
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """The settings that every run needs and that are empty, by name, each with where its value comes from."""
+        return {name: origin for name, origin in _NEEDED.items() if not _text(getattr(self, name.lower()))}
+
+    def _require(self, *names: str) -> None:
+        for name in names:
+            if name in self.missing:
+                raise MissingSettingError(name)
 
 
 def load_settings() -> Settings:
     """Read the settings; raises InvalidSettingError."""
+    settings, unusable = read_settings()
+    if unusable:
+        wrong = " ".join(f"{name}: {reason}" for name, reason in unusable.items())
+        raise InvalidSettingError(f"Settings that cannot be used: {wrong} Correct them in .env or the environment.")
+    return settings
+
+
+def read_settings() -> tuple[Settings, dict[str, str]]:
+    """Read the settings, and the reason for each that cannot be used; the default stands in for such a one.
+
+    Raises InvalidSettingError when `.env` cannot be read at all. A reason is a sentence, without the value.
+    """
     try:
-        return Settings()
+        return Settings(), {}
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in error.errors())
-    raise InvalidSettingError(f"Settings that cannot be used: {wrong}. Correct them in .env or the environment.")
+        reasons = {str(one["loc"][0]): one["msg"].removeprefix("Value error, ") for one in error.errors()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSettingError(
+            f"The file .env cannot be read: {type(error).__name__}. Save it as text in UTF-8."
+        ) from None
+    defaults = {name: Settings.model_fields[name].default for name in reasons}
+    usable = Settings(**defaults)
+    return usable, {name.upper(): f"{reason.rstrip('.')}." for name, reason in reasons.items()}
+
+
+def mistyped_settings() -> dict[str, str]:
+    """Return the names in `.env` that are no settings but look like one, each with the setting that it looks like."""
+    known = Settings.model_fields
+    likely = {name: get_close_matches(name, known, n=1, cutoff=_SIMILAR) for name in _env_file() if name not in known}
+    return {name.upper(): found[0].upper() for name, found in likely.items() if found}
+
+
+def settings_given_twice() -> list[str]:
+    """Return the settings to which `.env` and the environment give different values: that of `.env` counts."""
+    environment = {name.lower(): value for name, value in os.environ.items() if value}
+    ours = {name: value for name, value in _env_file().items() if name in Settings.model_fields and value}
+    return [name.upper() for name, value in ours.items() if environment.get(name, value) != value]
+
+
+def _env_file() -> Mapping[str, str | None]:
+    """Return what stands in `.env`, by names in lower case."""
+    return DotEnvSettingsSource(Settings).env_vars
+
+
+def _text(value: str | SecretStr) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value

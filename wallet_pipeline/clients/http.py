@@ -6,8 +6,11 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
 from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
 
 import requests
 import tenacity
@@ -119,8 +122,15 @@ class HttpClient:
         self._attempts = attempts
         self._pacer = pacer
         self._headers = dict(headers)
+        self._is_here = is_loopback(urlsplit(base_url).hostname or "")
+        self._server_time: datetime | None = None
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
+
+    @property
+    def server_time(self) -> datetime | None:
+        """The service's clock (aware, UTC) as its last answer told it, whatever its status; None when it did not."""
+        return self._server_time
 
     def call(
         self,
@@ -141,7 +151,7 @@ class HttpClient:
         """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_TryAgainError),
-            stop=tenacity.stop_after_attempt(self._attempts) | tenacity.stop_after_delay(self._limits.call),
+            stop=tenacity.stop_after_attempt(self._attempts) | tenacity.stop_before_delay(self._limits.call),
             wait=_pause,
             before_sleep=lambda state: self._log_retry(method, path, state),
         )
@@ -201,7 +211,9 @@ class HttpClient:
             stream=True,
             allow_redirects=False,
         ) as response:
-            return Answer(response.status_code, response.headers, _read(response, deadline))
+            answer = Answer(response.status_code, response.headers, _read(response, deadline))
+        self._server_time = server_time(answer)
+        return answer
 
     def _session(self) -> requests.Session:
         """One session a thread: `requests` does not promise that a session may be shared."""
@@ -211,6 +223,8 @@ class HttpClient:
             session.headers.update(self._headers)
             # Or else an entry of ~/.netrc would replace the token.
             session.auth = _as_it_is
+            # No proxy leads back to this machine.
+            session.trust_env = not self._is_here
             self._local.session = session
             self._sessions.append(session)
         return session
@@ -286,6 +300,22 @@ def retry_after(answer: Answer) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except ValueError:
         return None
+
+
+def server_time(answer: Answer) -> datetime | None:
+    """Return the time that the answer's `Date` tells, aware, in UTC; None when there is none."""
+    try:
+        return parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
+    except (KeyError, ValueError):
+        return None
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address means this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _may_pass(error: requests.RequestException) -> bool:

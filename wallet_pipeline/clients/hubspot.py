@@ -3,7 +3,9 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
@@ -114,6 +116,11 @@ class HubSpot:
         """What may be sent, as far as it is known by now."""
         return self._pacer.quota
 
+    @property
+    def server_time(self) -> datetime | None:
+        """HubSpot's clock (aware, UTC) as its last answer told it; None when it did not."""
+        return self._http.server_time
+
     def read_contacts(
         self, ids: Sequence[str], properties: Sequence[str], id_property: str | None = None
     ) -> BatchAnswer:
@@ -147,6 +154,15 @@ class HubSpot:
         leaves open whether it happened. Raises RefusedError when nothing of the batch was done, and ServiceError.
         """
         return self._batch(operation, {"inputs": list(inputs)}, repeatable=operation != "create")
+
+    def try_to_write(self) -> None:
+        """Ask to update no contact at all, which changes nothing: raises ScopeError when even that is not allowed.
+
+        HubSpot looks at the scopes before it looks at the inputs; what it says about a list without any is no matter.
+        Raises ServiceError.
+        """
+        with suppress(RefusedError):
+            self.write_contacts("update", [])
 
     def read_definitions(self) -> dict[str, dict[str, Any]]:
         """Return the definitions of all contact properties by name. Raises ServiceError."""

@@ -3,8 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -21,6 +20,7 @@ from wallet_pipeline.clients.http import (
     TimeLimits,
     TooSlowError,
     UnexpectedAnswerError,
+    server_time,
 )
 
 _SERVICE = "The Wallet Crew"
@@ -57,9 +57,16 @@ class Webhook:
 class WalletCrew:
     """Reads from one tenant, and manages its webhook subscriptions."""
 
-    def __init__(self, base_url: str, tenant_id: str, api_key: SecretStr, limits: TimeLimits | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        tenant_id: str,
+        api_key: SecretStr,
+        limits: TimeLimits | None = None,
+        attempts: int = 6,
+    ) -> None:
         headers = {"X-API-KEY": api_key.get_secret_value(), "Accept": "application/json"}
-        self._http = HttpClient(_SERVICE, base_url, headers, limits)
+        self._http = HttpClient(_SERVICE, base_url, headers, limits, attempts)
         self._tenant_id = tenant_id
         self._root = f"/api/{quote(tenant_id, safe='')}"
 
@@ -68,6 +75,11 @@ class WalletCrew:
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
+
+    @property
+    def server_time(self) -> datetime | None:
+        """The service's clock (aware, UTC) as its last answer told it; None when it did not."""
+        return self._http.server_time
 
     def read_passes(self, index: int, size: int) -> PassPage:
         """Return page `index` (from 0) of all passes, by ascending id. Needs Pass.Read. Raises ServiceError."""
@@ -78,7 +90,7 @@ class WalletCrew:
                 f"{_SERVICE} answered page {index} of the passes with {answer.kind} that is not a JSON list. Check"
                 " WALLET_CREW_BASE_URL; if a proxy stands between, let the address through."
             )
-        return PassPage(index, answer.body, _total(answer), _server_time(answer))
+        return PassPage(index, answer.body, _total(answer), server_time(answer))
 
     def count_passes(self, wallet: str) -> int:
         """Return the service's own number of passes installed in `wallet`, apple or google. Raises ServiceError."""
@@ -219,13 +231,6 @@ def _next_step(status: int) -> str:
 def _total(answer: Answer) -> int | None:
     text = answer.headers.get("x-pagination-total", "")
     return int(text) if text.isascii() and text.isdigit() else None
-
-
-def _server_time(answer: Answer) -> datetime | None:
-    try:
-        return parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
-    except (KeyError, ValueError):
-        return None
 
 
 def _detail(answer: Answer) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -14,6 +14,8 @@ from wallet_pipeline.collect.pass_list import CLOCK_TOLERANCE, READINGS, Reading
 from wallet_pipeline.warehouse.connection import OpenWarehouse, naive, transaction
 from wallet_pipeline.warehouse.staging import attached, work_file
 
+# One is taken a day; each limit leaves room for a run that begins late and takes long.
+LATE_AFTER, TOO_LATE_AFTER = timedelta(hours=26), timedelta(hours=36)
 _HELD_FILES_KEPT = 3
 
 

@@ -7,11 +7,10 @@ from typing import Any
 import dagster as dg
 
 from wallet_pipeline.defs.resources import Pipeline, explained, now
-from wallet_pipeline.derive.arrivals import Arrivals, measure_silence, sum_up_arrivals
+from wallet_pipeline.derive.arrivals import measure_silence, sum_up_arrivals
+from wallet_pipeline.derive.vendor_totals import compare_total
 from wallet_pipeline.errors import ExplainedError
 
-_VENDOR_SHARE = 0.005
-_MISSING_EVENTS_SHARE = 0.01
 _HOUR = timedelta(hours=1)
 _NEVER_RECEIVED = "No delivery has ever been received: real time is not set up."
 _FIRST_STEPS = (
@@ -136,24 +135,16 @@ def _vendor_check(wallet: str) -> dg.AssetChecksDefinition:
             with pipeline.wallet_crew() as client:
                 theirs = client.count_passes(wallet)
             with pipeline.open_warehouse() as con:
-                ours = con.execute(
-                    "SELECT count(*) FROM wallet.registers WHERE installed AND wallet = ?", [wallet]
-                ).fetchone() or (0,)
+                total = compare_total(con, wallet, theirs)
         except ExplainedError as error:
             # A comparison that cannot be made is a warning, no reason to stop the run.
             return _told(passed=False, severity=dg.AssetCheckSeverity.WARN, description=str(error))
-        difference = abs(theirs - ours[0])
-        # Passes go on being installed while the run goes on, so a few are no disagreement.
-        agrees = difference <= max(5, _VENDOR_SHARE * theirs)
-        text = f"The vendor counts {theirs} passes in {wallet}, the registers {ours[0]}."
-        advice = (
-            "" if agrees else " Take another snapshot; if they still differ, look at raw.snapshots for undated ones."
-        )
+        advice = " Take another snapshot; if they still differ, look at raw.snapshots for undated ones."
         return _told(
-            passed=agrees,
+            passed=total.agrees,
             severity=dg.AssetCheckSeverity.WARN,
-            description=text + advice,
-            metadata={"vendor": theirs, "registers": ours[0]},
+            description=str(total) if total.agrees else str(total) + advice,
+            metadata={"vendor": total.vendor, "registers": total.registers},
         )
 
     return check
@@ -174,25 +165,13 @@ def events_arrive(pipeline: Pipeline) -> dg.AssetCheckResult:
     if arrivals.counted == 0:
         nothing = "No complete day with events since the first delivery: nothing to compare yet."
         return _told(passed=True, description=_NEVER_RECEIVED if silence is None else nothing)
-    arrive = arrivals.missing_share <= _MISSING_EVENTS_SHARE
     late = {"late_p50_seconds": arrivals.late_p50, "late_p99_seconds": arrivals.late_p99}
     return _told(
-        passed=arrive,
+        passed=arrivals.enough,
         severity=dg.AssetCheckSeverity.WARN,
-        description=_sentence(arrivals) + ("" if arrive else _FIRST_STEPS),
+        description=str(arrivals) + ("" if arrivals.enough else _FIRST_STEPS),
         metadata={"missing_share": arrivals.missing_share} | {name: s for name, s in late.items() if s is not None},
     )
-
-
-def _sentence(arrivals: Arrivals) -> str:
-    days = "complete day" if arrivals.days == 1 else f"{arrivals.days} complete days"
-    text = (
-        f"{arrivals.missing} of {arrivals.counted} events of the last {days} ({arrivals.missing_share:.1%},"
-        f" limit {_MISSING_EVENTS_SHARE:.0%}) never arrived."
-    )
-    if arrivals.late_p50 is None:
-        return text
-    return f"{text} Half of the others came within {arrivals.late_p50:.1f} s, 99 % within {arrivals.late_p99:.1f} s."
 
 
 @dg.asset_check(
@@ -205,17 +184,9 @@ def not_silent(pipeline: Pipeline) -> dg.AssetCheckResult:
         silence = measure_silence(con, now())
     if silence is None:
         return _told(passed=True, description=_NEVER_RECEIVED)
-    text = (
-        f"The last delivery came at {silence.since:%Y-%m-%d %H:%M} UTC, {_hours(silence.lasts)} ago; up to"
-        f" {_hours(silence.usual)} is usual."
-    )
     return _told(
         passed=not silence.unusual,
         severity=dg.AssetCheckSeverity.WARN,
-        description=text + _FIRST_STEPS if silence.unusual else text,
+        description=str(silence) + (_FIRST_STEPS if silence.unusual else ""),
         metadata={"silent_hours": silence.lasts / _HOUR, "usual_hours": silence.usual / _HOUR},
     )
-
-
-def _hours(span: timedelta) -> str:
-    return f"{span / _HOUR:.1f} h"

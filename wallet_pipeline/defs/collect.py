@@ -1,17 +1,21 @@
 """Assets of the first stage: what the services say, in `raw.*`."""
 
-from datetime import timedelta
-
 import dagster as dg
 
 from wallet_pipeline.collect.insights import EventProperties, read_insights
-from wallet_pipeline.collect.pass_snapshot import Snapshot, approve_snapshot, take_snapshot
+from wallet_pipeline.collect.pass_snapshot import (
+    LATE_AFTER,
+    TOO_LATE_AFTER,
+    Snapshot,
+    approve_snapshot,
+    take_snapshot,
+)
 from wallet_pipeline.collect.wallet_events import take_events
 from wallet_pipeline.collect.webhooks.understanding import EventMapping
 from wallet_pipeline.defs.resources import Pipeline, explained, now, settings_of_definitions
 from wallet_pipeline.defs.tables import breakdown, definition_metadata, description, row_count
 
-DAILY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=26))
+DAILY = dg.FreshnessPolicy.time_window(fail_window=TOO_LATE_AFTER, warn_window=LATE_AFTER)
 insights_days = dg.DailyPartitionsDefinition(start_date=str(settings_of_definitions().insights_first_day), end_offset=1)
 
 

@@ -10,10 +10,12 @@ import duckdb
 from wallet_pipeline.derive.statuses import drop_temporary, query
 from wallet_pipeline.warehouse.connection import naive, transaction
 
+MISSING_SHARE = 0.01
 _DAYS_JUDGED = 7
 _USUAL_OVER = timedelta(days=30)
 _SHORTEST_USUAL = timedelta(hours=1)
 _TOO_LONG = 2
+_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,21 @@ class Arrivals:
         """The share of events that never arrived; 0 when there was none."""
         return self.missing / self.counted if self.counted else 0.0
 
+    def __str__(self) -> str:
+        days = "complete day" if self.days == 1 else f"{self.days} complete days"
+        text = (
+            f"{self.missing} of {self.counted} events of the last {days} ({self.missing_share:.1%},"
+            f" limit {MISSING_SHARE:.0%}) never arrived."
+        )
+        if self.late_p50 is None:
+            return text
+        return f"{text} Half of the others came within {self.late_p50:.1f} s, 99 % within {self.late_p99:.1f} s."
+
+    @property
+    def enough(self) -> bool:
+        """Whether no more than MISSING_SHARE of the events never arrived."""
+        return self.missing_share <= MISSING_SHARE
+
 
 @dataclass(frozen=True)
 class Silence:
@@ -42,6 +59,12 @@ class Silence:
     since: datetime
     lasts: timedelta
     usual: timedelta
+
+    def __str__(self) -> str:
+        return (
+            f"The last delivery came at {self.since:%Y-%m-%d %H:%M} UTC, {self.lasts / _HOUR:.1f} h ago; up to"
+            f" {self.usual / _HOUR:.1f} h is usual."
+        )
 
     @property
     def unusual(self) -> bool:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from wallet_pipeline.sandbox import hubspot, hubspot_gate, hubspot_store, wallet_crew, wallet_crew_gate, world
+from wallet_pipeline.sandbox.dated import Dated
 from wallet_pipeline.sandbox.droppable import DroppableProtocol
 from wallet_pipeline.sandbox.faults import Faults
 
@@ -33,9 +35,10 @@ class StartError(Exception):
 class _Server(uvicorn.Server):
     """One of two servers in a process; `ready` is set when it answers."""
 
-    def __init__(self, app: ASGIApp, *, sends_date: bool) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         config = uvicorn.Config(app, http=DroppableProtocol, ws="none", log_level="warning", access_log=False)
-        config.date_header = sends_date
+        # Else a fault that sets another date would send two.
+        config.date_header = False
         config.timeout_graceful_shutdown = 1
         super().__init__(config)
         self.ready = asyncio.Event()
@@ -136,10 +139,9 @@ def _crm_file(folder: Path) -> Path:
 async def _serve(folder: Path, shown: world.World, sockets: list[socket.socket]) -> None:
     apps: list[ASGIApp] = [
         wallet_crew.create_app(shown, Faults(shown.seed)),
-        hubspot.create_app(_crm_file(folder), Faults(shown.seed)),
+        Dated(hubspot.create_app(_crm_file(folder), Faults(shown.seed)), partial(datetime.now, UTC)),
     ]
-    # The Wallet Crew's Date header is a switch of its own.
-    servers = [_Server(app, sends_date=number == 1) for number, app in enumerate(apps)]
+    servers = [_Server(app) for app in apps]
     _stop_on_signals(servers)
     running = [asyncio.create_task(server.serve([listener])) for server, listener in zip(servers, sockets, strict=True)]
     await asyncio.gather(*(server.ready.wait() for server in servers))

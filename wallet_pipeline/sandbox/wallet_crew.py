@@ -2,20 +2,19 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders, QueryParams
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wallet_pipeline.sandbox import changes, insights
+from wallet_pipeline.sandbox.dated import Dated
 from wallet_pipeline.sandbox.faults import FaultMiddleware, Faults
 from wallet_pipeline.sandbox.listing import InvalidQueryError, Listing, joined, parse_query
 from wallet_pipeline.sandbox.wallet_crew_gate import INSIGHTS_READ, PASS_READ, control, guarded, problem
@@ -54,7 +53,7 @@ def create_app(world: World, faults: Faults) -> Starlette:
     server = _WalletCrew(world)
     return Starlette(
         routes=[*server.routes(), *faults.routes()],
-        middleware=[Middleware(_DateMiddleware, server=server), Middleware(FaultMiddleware, faults=faults)],
+        middleware=[Middleware(Dated, clock=server.clock), Middleware(FaultMiddleware, faults=faults)],
         exception_handlers={HTTPException: _http_problem, InvalidQueryError: _invalid_query},
     )
 
@@ -69,6 +68,11 @@ class _WalletCrew:
         webhook_settings = WebhookSettings()
         self._webhooks = Webhooks(world, webhook_settings)
         self._deliveries = Deliveries(world.seed, self._webhooks, webhook_settings)
+
+    def clock(self) -> datetime | None:
+        if not self.settings.send_date:
+            return None
+        return datetime.now(UTC) + timedelta(seconds=self.settings.date_offset_seconds)
 
     def routes(self) -> list[Route]:
         return [
@@ -139,22 +143,6 @@ class _WalletCrew:
     async def _delete_pass(self, request: Request) -> Response:
         deleted = self.world.delete_passes([request.path_params["id"]])
         return Response(status_code=204 if deleted else 404)
-
-
-class _DateMiddleware:
-    def __init__(self, app: ASGIApp, server: _WalletCrew) -> None:
-        self._app = app
-        self._server = server
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def dated(message: Message) -> None:
-            settings = self._server.settings
-            if message["type"] == "http.response.start" and settings.send_date:
-                now = datetime.now(UTC) + timedelta(seconds=settings.date_offset_seconds)
-                MutableHeaders(raw=message["headers"]).setdefault("date", format_datetime(now, usegmt=True))
-            await send(message)
-
-        await self._app(scope, receive, dated)
 
 
 def _whole(parameters: QueryParams, name: str, default: int, least: int) -> int:

@@ -45,6 +45,21 @@ def connect(warehouse_file: Path, wait: float) -> Iterator[duckdb.DuckDBPyConnec
 
 
 @contextmanager
+def look_into(warehouse_file: Path, wait: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the warehouse as it is, in UTC, to read: nothing is created, migrated or written.
+
+    Waits up to `wait` seconds while another process holds it, and shuts writers out while it is open. Raises
+    WarehouseError.
+    """
+    con = _open(warehouse_file, deadline=time.monotonic() + wait, read_only=True)
+    try:
+        con.execute("SET TimeZone = 'UTC'")
+        yield con
+    finally:
+        con.close()
+
+
+@contextmanager
 def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Commit what the block does, or nothing of it."""
     con.execute("BEGIN")
@@ -73,24 +88,28 @@ def naive(moment: datetime) -> datetime:
 
 def migrate(con: duckdb.DuckDBPyConnection, folder: Traversable | None = None) -> None:
     """Bring the schema up to date: each file of `migrations/` once, in order, together with its record."""
-    folder = folder or files("wallet_pipeline.warehouse") / "migrations"
     con.execute("CREATE TABLE IF NOT EXISTS schema_migrations (name VARCHAR, applied_at TIMESTAMP)")
-    applied = {name for (name,) in con.execute("SELECT name FROM schema_migrations").fetchall()}
-    for script in sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name):
-        if script.name in applied:
-            continue
+    for script in pending_migrations(con, folder):
         with transaction(con):
             con.execute(script.read_text())
             con.execute("INSERT INTO schema_migrations VALUES (?, now() AT TIME ZONE 'UTC')", [script.name])
 
 
-def _open(file: Path, deadline: float) -> duckdb.DuckDBPyConnection:
-    if not file.exists():
+def pending_migrations(con: duckdb.DuckDBPyConnection, folder: Traversable | None = None) -> list[Traversable]:
+    """Return the files of `migrations/` that the warehouse has not had yet, in order."""
+    folder = folder or files("wallet_pipeline.warehouse") / "migrations"
+    applied = {name for (name,) in con.execute("SELECT name FROM schema_migrations").fetchall()}
+    scripts = [one for one in folder.iterdir() if one.name.endswith(".sql") and one.name not in applied]
+    return sorted(scripts, key=lambda one: one.name)
+
+
+def _open(file: Path, deadline: float, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    if not read_only and not file.exists():
         _create(file)
     reported = None
     while True:
         try:
-            return duckdb.connect(file)
+            return duckdb.connect(file, read_only=read_only)
         except duckdb.Error as error:
             holder = _HOLDER.search(str(error))
             if holder is None:

@@ -6,6 +6,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -66,6 +67,12 @@ def unless_taken(folder: Path, name: str) -> Iterator[bool]:
             yield False
         else:
             yield True
+
+
+def leftovers(folder: Path, before: datetime) -> list[Path]:
+    """Return the work files that were last touched before a moment (aware): runs that were killed left them behind."""
+    work_files = [one for one in folder.glob("*-*.duckdb*") if not one.name.startswith("held-")]
+    return sorted(one for one in work_files if one.stat().st_mtime < before.timestamp())
 
 
 def _remove(files: Iterator[Path]) -> None:

@@ -88,6 +88,21 @@ class InboxState:
     newest: int | None
 
 
+@dataclass(frozen=True)
+class InboxSurvey:
+    """What lies in the inbox: deliveries after a given one, the oldest and the newest, and the sizes of its files.
+
+    `waiting` is counted up to a limit; times as everywhere here, 0 where there is no delivery; sizes in bytes.
+    """
+
+    waiting: int
+    oldest_waiting: int
+    newest_id: int
+    newest: int
+    size: int
+    wal_size: int
+
+
 class Inbox:
     """The inbox opened for appending. For one thread; several processes may append to one file."""
 
@@ -212,12 +227,42 @@ def newest_delivery(file: Path) -> int:
     return int(newest)
 
 
+def survey(file: Path, after: int, limit: int) -> InboxSurvey:
+    """Return what lies in the inbox, and of it beyond the delivery `after`, counted up to `limit`; nothing is written.
+
+    Raises InboxError.
+    """
+    wal_size = _size(file.with_name(f"{file.name}-wal"))
+    with _explaining(file), reading_only(file) as con:
+        waiting, oldest = con.execute(
+            "SELECT count(*), coalesce(min(received_at), 0) FROM"
+            " (SELECT received_at FROM deliveries WHERE delivery_id > ? ORDER BY delivery_id LIMIT ?)",
+            [after, limit],
+        ).fetchone()
+        newest_id, newest = con.execute(
+            "SELECT delivery_id, received_at FROM deliveries ORDER BY delivery_id DESC LIMIT 1"
+        ).fetchone() or (0, 0)
+    return InboxSurvey(waiting, oldest, newest_id, newest, _size(file), wal_size)
+
+
 def note_taken(file: Path, taken_up_to: int) -> None:
     """Note up to which delivery the warehouse has them: what the receiver's metrics call the age of the inbox."""
     with _reading(file) as con:
         con.execute(
             "INSERT INTO progress VALUES (1, ?1) ON CONFLICT (only_row) DO UPDATE SET taken_up_to = ?1", [taken_up_to]
         )
+
+
+@contextmanager
+def reading_only(file: Path) -> Iterator[sqlite3.Connection]:
+    """Open a SQLite file to look at it: nothing is created, written or checkpointed. Raises sqlite3.Error.
+
+    One that nobody has open is read as it lies there: SQLite would create its companions otherwise.
+    """
+    is_open = file.with_name(f"{file.name}-wal").exists()
+    address = f"{file.absolute().as_uri()}?mode=ro{'' if is_open else '&immutable=1'}"
+    with closing(sqlite3.connect(address, uri=True, timeout=_LOCK_WAIT_S, isolation_level=None)) as con:
+        yield con
 
 
 @contextmanager
@@ -269,6 +314,10 @@ def _mark_known(deliveries: Sequence[NewDelivery], places: set[int]) -> list[boo
 def _files(file: Path) -> list[Path]:
     """Return the files of which an open inbox consists."""
     return [file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")]
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
 
 def _identity(file: Path) -> tuple[int, int] | None:

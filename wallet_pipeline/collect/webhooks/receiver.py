@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 Clock = Callable[[], int]
 """Says how many microseconds have passed since 1970, UTC."""
 
-_WEBHOOK_PATH = "/webhooks/wallet-crew"
+WEBHOOK_PATH = "/webhooks/wallet-crew"
 _CONNECTOR_PATH = "/connector"
 _BIGGEST_BODY = 256 << 10
 _UNAVAILABLE = 503
@@ -66,7 +66,7 @@ class Receiver:
         ]
         self._router = Router(
             [
-                Route(_WEBHOOK_PATH, self._endpoints[0], methods=["POST"]),
+                Route(WEBHOOK_PATH, self._endpoints[0], methods=["POST"]),
                 Route(_CONNECTOR_PATH, self._endpoints[1], methods=["POST"]),
                 Route("/healthz", self._show_health),
                 Route("/metrics", self._show_metrics),
@@ -181,7 +181,7 @@ def _proofs(settings: Settings) -> tuple[Signature | None, BearerKey | None]:
             " your choice.",
         )
     if not secrets:
-        log.warning("WEBHOOK_SECRETS is not set: every delivery at %s is answered with 401", _WEBHOOK_PATH)
+        log.warning("WEBHOOK_SECRETS is not set: every delivery at %s is answered with 401", WEBHOOK_PATH)
     if not key.get_secret_value():
         log.warning("CONNECTOR_KEY is not set: every delivery at %s is answered with 401", _CONNECTOR_PATH)
     return Signature(secrets) if secrets else None, BearerKey(key) if key.get_secret_value() else None

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from wallet_pipeline.clients.http import NotFoundError, ServiceError
+from wallet_pipeline.clients.http import NotFoundError, ServiceError, is_loopback
 from wallet_pipeline.clients.wallet_crew import WalletCrew, Webhook
 from wallet_pipeline.errors import ExplainedError
 
@@ -47,6 +46,11 @@ def remove(client: WalletCrew, webhook_id: str) -> None:
             raise
 
 
+def missing_events(webhook: Webhook, events: Sequence[str] = EVENTS) -> tuple[str, ...]:
+    """Return those of the events that a subscription does not deliver."""
+    return tuple(event for event in events if not any(_covers(name, event) for name in webhook.events))
+
+
 def _create(client: WalletCrew, endpoint: str, events: tuple[str, ...]) -> Subscription:
     try:
         return Subscription(client.create_webhook(endpoint, events, _DESCRIPTION), created=True)
@@ -59,7 +63,7 @@ def _create(client: WalletCrew, endpoint: str, events: tuple[str, ...]) -> Subsc
 
 
 def _complete(client: WalletCrew, existing: Webhook, events: tuple[str, ...]) -> Subscription:
-    missing = tuple(event for event in events if not any(_covers(name, event) for name in existing.events))
+    missing = missing_events(existing, events)
     if existing.enabled and not missing:
         return Subscription(existing)
     changed = client.change_webhook(
@@ -100,15 +104,8 @@ def _check(endpoint: str) -> None:
         raise EndpointError(
             "The endpoint is no whole address. Give one such as https://wallet.example.com/webhooks/wallet-crew."
         )
-    if parts.scheme == "http" and not _is_loopback(str(parts.hostname)):
+    if parts.scheme == "http" and not is_loopback(str(parts.hostname)):
         raise EndpointError(
             "The endpoint must begin with https:// unless it is on this machine, for deliveries tell who has which"
             " pass. Put a proxy with a certificate before `wallet-pipeline receive` and give its address."
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
