@@ -29,8 +29,7 @@ from wallet_pipeline.headless import (
 from wallet_pipeline.playground import dagster_process, receiver, sandbox
 from wallet_pipeline.settings import load_settings
 from wallet_pipeline.sync.hubspot import connect
-from wallet_pipeline.sync.lane import Lane
-from wallet_pipeline.sync.plan import PlanRules
+from wallet_pipeline.sync.plan import PlanRules, make_plan
 from wallet_pipeline.sync.plan_summary import PlanResult
 from wallet_pipeline.sync.setup_crm import setup_crm
 from wallet_pipeline.warehouse.connection import connect as open_warehouse
@@ -136,7 +135,7 @@ def plan() -> None:
     open_it = partial(open_warehouse, settings.warehouse_file, settings.warehouse_wait)
     with connect(settings) as destination:
         rules = PlanRules.from_settings(settings)
-        found = Lane(open_it, destination, settings.staging_dir, rules, partial(datetime.now, UTC)).preview()
+        found = make_plan(open_it, destination, settings.staging_dir, rules, datetime.now(UTC), keep=False)
     _tell_plan(found)
 
 

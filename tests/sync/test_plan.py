@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from tests.sync.conftest import APPLE, GOOGLE, NONE, NOW, RULES, YESTERDAY, Account, Pipeline
-from wallet_pipeline.sync.lane import Lane
 from wallet_pipeline.sync.mass_change import StoppedPlanError
-from wallet_pipeline.sync.plan import seconds_until_settled
+from wallet_pipeline.sync.plan import make_plan, seconds_until_settled
 
 KEY = "customerId=C-1"
 BOTH = APPLE | {"wallet_status": "both", "google_wallet_installed_at": YESTERDAY}
@@ -477,7 +476,7 @@ def test_a_preview_keeps_nothing(account: Account, pipeline: Pipeline, record_id
     pipeline.customer("customerId=C-2", APPLE, email="b@x.test")
     tables = ("crm.plan", "crm.plans", "crm.links", "crm.drift", "crm.rejections", "crm.deliveries")
     before = [pipeline.sql(f"FROM {table}") for table in tables], account.contacts()
-    seen = Lane(pipeline.open_warehouse, pipeline.destination, pipeline.staging, pipeline.rules, lambda: NOW).preview()
+    seen = make_plan(pipeline.open_warehouse, pipeline.destination, pipeline.staging, RULES, NOW, keep=False)
     assert seen.actions == {("create", "new"): 1, ("update", "drift"): 1}
     assert ([pipeline.sql(f"FROM {table}") for table in tables], account.contacts()) == before
 

@@ -44,11 +44,6 @@ class Lane:
         with self._taken(scope) as is_ours:
             return self._plan(scope, approved) if is_ours else None
 
-    def preview(self) -> PlanResult:
-        """Return what a plan of all customers holds at this moment. Nothing is written anywhere."""
-        with self._taken("all"):
-            return self._plan("all", keep=False)
-
     def deliver(self, scope: Scope) -> DeliveryResult | None:
         """Send the newest plan, as `deliver` does; None when changes were left to the run that has the lane."""
         with self._taken(scope) as is_ours:
@@ -63,10 +58,10 @@ class Lane:
             with unless_taken(self._work_dir, "crm") as is_ours:
                 yield is_ours
 
-    def _plan(self, scope: Scope, approved: str = "", *, keep: bool = True) -> PlanResult:
+    def _plan(self, scope: Scope, approved: str = "") -> PlanResult:
         return make_plan(
             self._open_warehouse, self._destination, self._work_dir, self._rules, self._clock(), scope, approved,
-            self._between(scope), keep=keep,
+            self._between(scope),
         )  # fmt: skip
 
     def _deliver(self, scope: Scope) -> DeliveryResult:
