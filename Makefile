@@ -7,8 +7,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/installed
 	$(BIN)/wallet-pipeline demo
 
+# Four at a time, however many cores there are: the tests wait for other processes more than they compute.
 test: lint
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 dev: $(VENV)/installed
 	$(BIN)/wallet-pipeline dev

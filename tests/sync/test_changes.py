@@ -211,25 +211,6 @@ def test_rejection_of_another_customer_stays(account: Account, pipeline: Pipelin
     assert pipeline.sql("SELECT customer_key FROM crm.rejections") == [(OTHER,)]
 
 
-def test_event_run_gets_its_turn_while_a_long_run_sends(account: Account, pipeline: Pipeline) -> None:
-    """A change is sent between two waves of the daily run, not after its last one."""
-    account.switch(rate_limit=100_000)
-    keys = {f"customerId=L-{number:04}": f"l-{number:04}@x.test" for number in range(3300)}
-    pipeline.customers(keys, APPLE)
-    pipeline.plan()
-    daily = threading.Thread(target=pipeline.deliver)
-    daily.start()
-    while not pipeline.sql("SELECT 1 FROM crm.deliveries"):
-        assert daily.is_alive()
-    record = account.add(email="1@x.test", customer_id="C-1")
-    pipeline.event(KEY, GOOGLE, email="1@x.test")
-    assert pipeline.run("changes").verified == 1
-    left = pipeline.sql("SELECT count(*) FROM crm.plan ANTI JOIN crm.deliveries USING (customer_key)")
-    daily.join()
-    assert left > [(0,)]
-    assert account.wallet(record)["wallet_status"] == "google"
-
-
 @contextmanager
 def while_all_are_planned(account: Account, pipeline: Pipeline) -> Iterator[None]:
     """Let a plan of all customers be made that waits for its first answer of the CRM while the block goes on."""

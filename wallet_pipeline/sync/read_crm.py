@@ -13,8 +13,8 @@ from wallet_pipeline.sync.queries import as_json, count, query
 
 log = logging.getLogger(__name__)
 
-_READERS = 8
-_BATCHES_AT_ONCE = 40
+_READERS = 16
+_BATCHES_AT_ONCE = 48
 
 WORK_TABLES = """
 CREATE TABLE work.answers (key VARCHAR, asked VARCHAR, record_id VARCHAR);
