@@ -183,3 +183,13 @@ def test_requests_are_counted_with_their_retries(account: Account, client: HubSp
     account.spoil("groups", "status", status=503)
     client.read_groups()
     assert client.requests == 2
+
+
+def test_error_answers_are_counted(account: Account, client: HubSpot) -> None:
+    """A status of 400 or above counts, a broken connection does not, whether or not the request was sent again."""
+    for details in ({"action": "status", "status": 503}, {"action": "drop"}):
+        account.spoil("groups", **details)
+        client.read_groups()
+    with pytest.raises(RefusedError):
+        client.read_contacts([], [])
+    assert (client.requests, client.errors) == (5, 2)

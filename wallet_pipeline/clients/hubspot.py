@@ -112,6 +112,11 @@ class HubSpot:
         return self._pacer.requests
 
     @property
+    def errors(self) -> int:
+        """Number of answers so far with a status of 400 or above, which HubSpot wants below 5 % of the requests."""
+        return self._pacer.errors
+
+    @property
     def quota(self) -> Quota:
         """What may be sent, as far as it is known by now."""
         return self._pacer.quota

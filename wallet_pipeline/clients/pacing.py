@@ -13,6 +13,7 @@ from wallet_pipeline.clients.http import Answer, QuotaError, retry_after
 # What the smallest account may send, assumed until an answer says otherwise.
 _ASSUMED_MAX, _ASSUMED_WINDOW = 100, 10.0
 _LOCKED, _TOO_MANY, _MOVING = 423, 429, 477
+_FIRST_ERROR = 400
 _LOCK_LASTS = 2.0
 _LONGEST_WAIT = 600.0
 # Share of a window that may be caught up at once after a pause.
@@ -47,11 +48,17 @@ class HubSpotPacer:
         self._per_day: int | None = None
         self._left_today: int | None = None
         self._requests = 0
+        self._errors = 0
 
     @property
     def requests(self) -> int:
         """Number of requests let out so far, retries included."""
         return self._requests
+
+    @property
+    def errors(self) -> int:
+        """Number of answers so far with a status of 400 or above."""
+        return self._errors
 
     @property
     def quota(self) -> Quota:
@@ -68,6 +75,7 @@ class HubSpotPacer:
         """Learn the limits from an answer; return the seconds to pause before a retry. Raises QuotaError."""
         with self._lock:
             self._learn(answer)
+            self._errors += answer.status >= _FIRST_ERROR
         if answer.status == _LOCKED:
             return max(_LOCK_LASTS, self._asked(answer) or 0.0)
         if answer.status == _MOVING:

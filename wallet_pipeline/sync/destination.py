@@ -103,6 +103,10 @@ class Destination(Protocol):
         """Number of requests sent so far, retries included."""
 
     @property
+    def errors(self) -> int:
+        """Number of these that were answered by an error."""
+
+    @property
     def quota(self) -> Quota:
         """What may be sent, as far as it is known by now."""
 

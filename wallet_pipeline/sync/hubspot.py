@@ -61,6 +61,11 @@ class HubSpotDestination:
         return self._client.requests
 
     @property
+    def errors(self) -> int:
+        """Number of these that were answered by an error."""
+        return self._client.errors
+
+    @property
     def quota(self) -> Quota:
         """What may be sent, as far as it is known by now."""
         return self._client.quota
