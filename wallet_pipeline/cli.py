@@ -1,5 +1,6 @@
 """The command `wallet-pipeline`: prints, asks, exits."""
 
+import json
 import logging
 import os
 import signal
@@ -27,7 +28,10 @@ from wallet_pipeline.headless import (
     start_sensor,
 )
 from wallet_pipeline.playground import dagster_process, receiver, sandbox
-from wallet_pipeline.settings import load_settings
+from wallet_pipeline.settings import load_settings, read_settings
+from wallet_pipeline.support.doctor.examination import examine
+from wallet_pipeline.support.doctor.finding import Finding
+from wallet_pipeline.support.doctor.installation import Installation
 from wallet_pipeline.sync.hubspot import connect
 from wallet_pipeline.sync.plan import PlanRules, make_plan
 from wallet_pipeline.sync.plan_summary import PlanResult
@@ -168,6 +172,53 @@ def _moment(_context: click.Context, _option: click.Parameter, value: str | None
             f"{value} has no time zone. Write it as 2026-01-31T08:00:00Z, or with +01:00 behind it."
         )
     return moment
+
+
+def _web_address(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{value} is no web address. Write it as http://127.0.0.1:8473.")
+    return value.rstrip("/")
+
+
+@main.command()
+@click.option(
+    "--receiver",
+    "receiver_url",
+    metavar="URL",
+    callback=_web_address,
+    default="http://127.0.0.1:8473",
+    show_default=True,
+    help="Where the receiver answers.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print all findings as one JSON object.")
+def doctor(receiver_url: str, as_json: bool) -> None:  # noqa: FBT001  click gives it by name
+    """Look at all that may be wrong, and say what to do; nothing is written. Status 1 when there is a problem."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    home = _checkout()
+    settings, unusable = read_settings()
+    installation = Installation(settings, unusable, receiver_url, home, partial(datetime.now, UTC))
+    findings = []
+    for subject, found in examine(installation):
+        click.echo(subject, err=as_json)
+        for finding in found:
+            findings.append({"subject": subject} | vars(finding))
+            if not as_json:
+                _tell_finding(finding)
+    problems, warnings = (sum(one["level"] == level for one in findings) for level in ("problem", "warning"))
+    if as_json:
+        click.echo(json.dumps({"problems": problems, "warnings": warnings, "findings": findings}, indent=2))
+    else:
+        click.echo(
+            f"\nLooked at {len(findings)} things: {problems} problems, {warnings} warnings. Nothing was written."
+        )
+    sys.exit(problems > 0)
+
+
+def _tell_finding(finding: Finding) -> None:
+    """Print a finding, and below it what to do next."""
+    click.echo(f"  {finding.level:9}{finding.check}: {finding.sentence}")
+    if finding.next_step:
+        click.echo(f"  {'':9}Next: {finding.next_step}")
 
 
 @main.command("replay")

@@ -15,6 +15,7 @@ from wallet_pipeline.clients.http import (
     AuthenticationError,
     HttpClient,
     NotFoundError,
+    QuotaError,
     ScopeError,
     ServiceError,
     TimeLimits,
@@ -187,6 +188,8 @@ class WalletCrew:
             )
         if answer.status in _TIMED_OUT:
             raise QueryTimeoutError(f"{_SERVICE} took too long over {what} ({answer.status}). {detail}")
+        if answer.status == _TOO_MANY:
+            raise QuotaError(f"{_SERVICE} goes on asking for fewer calls (429 for {what}). Run again later. {detail}")
         raise UnexpectedAnswerError(
             f"{_SERVICE} answered {answer.status} to {what}. {_next_step(answer.status)} {detail}".rstrip()
         )
@@ -221,8 +224,6 @@ def _unexpected_webhook() -> UnexpectedAnswerError:
 
 
 def _next_step(status: int) -> str:
-    if status == _TOO_MANY:
-        return "It asks for fewer calls: run again later."
     if status == _BAD_REQUEST:
         return "The request does not suit this version of the API: compare with its reference."
     return "If it goes on, ask the vendor's support with the time of this message."
