@@ -30,7 +30,7 @@ from wallet_pipeline.headless import (
 from wallet_pipeline.playground import dagster_process, receiver, sandbox
 from wallet_pipeline.settings import load_settings, read_settings
 from wallet_pipeline.support.doctor.examination import examine
-from wallet_pipeline.support.doctor.finding import Finding
+from wallet_pipeline.support.doctor.finding import Finding, many
 from wallet_pipeline.support.doctor.installation import Installation
 from wallet_pipeline.sync.hubspot import connect
 from wallet_pipeline.sync.plan import PlanRules, make_plan
@@ -208,9 +208,8 @@ def doctor(receiver_url: str, as_json: bool) -> None:  # noqa: FBT001  click giv
     if as_json:
         click.echo(json.dumps({"problems": problems, "warnings": warnings, "findings": findings}, indent=2))
     else:
-        click.echo(
-            f"\nLooked at {len(findings)} things: {problems} problems, {warnings} warnings. Nothing was written."
-        )
+        counts = f"{many(problems, 'problem')}, {many(warnings, 'warning')}"
+        click.echo(f"\n{counts}, {len(findings) - problems - warnings} ok. Nothing was written.")
     sys.exit(problems > 0)
 
 

@@ -24,10 +24,12 @@ _CATCH_UP = 0.5
 class Quota:
     """What one app may send in a window (seconds) and, where answers tell it, the account's day and what is left of it.
 
-    The share that is for other apps is taken off, but not off `per_day`.
+    The share that is for other apps is taken off, but not off `limit`, which the answers tell for a window, and not off
+    `per_day`.
     """
 
     per_window: int
+    limit: int | None
     window: float
     per_day: int | None
     left_today: int | None
@@ -45,6 +47,7 @@ class HubSpotPacer:
         self._foreign, self._foreign_until = 0, 0.0
         self._paced_until = 0.0
         self._closed_until = 0.0
+        self._limit: int | None = None
         self._per_day: int | None = None
         self._left_today: int | None = None
         self._requests = 0
@@ -64,7 +67,7 @@ class HubSpotPacer:
     def quota(self) -> Quota:
         """What may be sent, as far as it is known by now."""
         with self._lock:
-            return Quota(self._budget(time.monotonic()), self._window, self._per_day, self._left_today)
+            return Quota(self._budget(time.monotonic()), self._limit, self._window, self._per_day, self._left_today)
 
     def wait(self) -> None:
         """Return when the next request may be sent. Raises QuotaError when the rest of the day is for other apps."""
@@ -130,7 +133,7 @@ class HubSpotPacer:
         if window:
             self._window = window / 1000
         if limit:
-            self._max = limit
+            self._max = self._limit = limit
         if limit and remaining is not None:
             self._foreign = max(0, limit - remaining - len(self._sent))
             self._foreign_until = time.monotonic() + self._window

@@ -10,10 +10,11 @@ import pytest
 import requests
 from click.testing import CliRunner, Result
 
-from tests.support.doctor.conftest import Home
+from tests.support.doctor.conftest import ROOT, Home
 from wallet_pipeline.cli import main
 from wallet_pipeline.support.doctor.finding import Finding, each, ok
 
+PACKAGE = ROOT / "wallet_pipeline" / "support" / "doctor"
 SUBJECTS = ["settings", "The Wallet Crew", "HubSpot", "receiver", "inbox", "warehouse", "Dagster"]
 
 
@@ -57,7 +58,7 @@ def test_text_names_level_check_and_next_step(checkout: Home, monkeypatch: pytes
     monkeypatch.setenv("WALLET_CREW_API_KEY", "wrong")
     result = call(checkout)
     assert "  problem  access: The Wallet Crew did not accept the API key (401)" in result.output
-    assert "1 problems, 0 warnings. Nothing was written." in result.output
+    assert "\n1 problem, 0 warnings, " in result.output
     assert result.exit_code == 1
 
 
@@ -153,3 +154,21 @@ def test_unforeseen_trouble_of_one_check_leaves_the_others() -> None:
     first, second = each({"broken": broken, "sound": lambda: iter([ok("Well.")])})
     assert (first.level, first.check, first.sentence) == ("warning", "broken", "This could not be looked at: KeyError.")
     assert second.sentence == "Well."
+
+
+def test_every_check_is_on_the_page(checkout: Home) -> None:
+    """The page on troubleshooting tells of each check what its warning means."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    checks = {one["check"] for one in json.loads(call(checkout, "--json").stdout)["findings"]}
+    names = {"scope …" if check.startswith("scope ") else check for check in checks}
+    assert len(names) > 20
+    assert [name for name in sorted(names) if f"`{name}`" not in page] == []
+
+
+def test_next_steps_lead_to_headings_that_exist() -> None:
+    """Where a next step names a page of the documentation, the page has the section that it names."""
+    source = "".join(re.sub(r'"\n\s+"', "", one.read_text()) for one in PACKAGE.glob("*.py"))
+    named = re.findall(r"docs/([\w-]+\.md), ([A-Z][\w ]+?)(?=[,.]| for )", source)
+    assert len(named) >= 4
+    headings = {page: (ROOT / "docs" / page).read_text() for page, _ in named}
+    assert [(page, name) for page, name in named if not re.search(rf"^#+ {name}$", headings[page], re.MULTILINE)] == []

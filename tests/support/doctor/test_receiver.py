@@ -49,7 +49,7 @@ def test_refused_signatures_are_told(strict: Home) -> None:
 def test_source_that_is_not_configured_is_told(strict: Home) -> None:
     """Deliveries of a connector whose key the receiver does not know are told with the setting."""
     strict.receiver.send("POST", "/connector", new_body(), {"Authorization": f"Bearer {KEY}"})
-    told = [one for one in strict.findings("receiver", "not kept") if one.level == "warning"]
+    told = [one for one in strict.findings("receiver", "deliveries") if one.level == "warning"]
     assert "the receiver knows no CONNECTOR_KEY" in told[0].sentence
     assert "Set CONNECTOR_KEY and restart `wallet-pipeline receive`" in str(told[0].next_step)
 
@@ -59,7 +59,7 @@ def test_repeated_bodies_are_counted(strict: Home) -> None:
     body = new_body()
     for _ in range(3):
         strict.receiver.deliver(body)
-    (told,) = [one for one in strict.findings("receiver", "not kept") if one.level == "ok"]
+    (told,) = [one for one in strict.findings("receiver", "deliveries") if one.level == "ok"]
     assert "of which 2 had been received before" in told.sentence
 
 

@@ -234,4 +234,4 @@ def test_limits_that_are_not_told_are_no_warning(home: Home, fresh_account: Acco
     setup_crm(fresh_account.destination())
     fresh_account.switch(rate_headers=False)
     finding = home.having(hubspot_base_url=fresh_account.url).finding("HubSpot", "quota")
-    assert (finding.level, "does not tell the day's quota" in finding.sentence) == ("ok", True)
+    assert (finding.level, "does not tell the limits" in finding.sentence) == ("ok", True)

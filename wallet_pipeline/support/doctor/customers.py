@@ -1,6 +1,7 @@
 """What the warehouse says of customers: whom nothing matches, who is disputed, and of whom the CRM is not told."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -58,7 +59,7 @@ def _unmatched(con: duckdb.DuckDBPyConnection, installation: Installation) -> It
     text = f"In no customer: {share}. Of these {_tell(borne, bare)}."
     is_misspelled = bool({name.lower() for name in others} & {name.lower() for name in order})
     if unmatched <= installation.settings.max_unmatched_share * passes and not is_misspelled:
-        yield ok(text)
+        yield replace(ok(text), next_step=_hint(others, order) if others else None)
     else:
         yield warning(text, _hint(others, order))
 

@@ -63,7 +63,10 @@ def _properties(destination: HubSpotDestination) -> Iterator[Finding]:
 
 def _quota(client: HubSpot, settings: Settings) -> Iterator[Finding]:
     quota = client.quota
-    burst = f"This token may send {quota.per_window} requests in {quota.window:.0f} s"
+    if quota.limit is None:
+        yield ok("HubSpot does not tell the limits of the account.")
+        return
+    burst = f"This token may send {quota.limit} requests in {quota.window:.0f} s"
     if quota.per_day is None or quota.left_today is None:
         yield ok(f"{burst}; HubSpot does not tell the day's quota.")
         return

@@ -63,7 +63,7 @@ def examine_receiver(installation: Installation) -> Iterator[Finding]:
     yield from each(
         {
             "refusals": partial(_refusals, figures),
-            "not kept": partial(_not_kept, figures),
+            "deliveries": partial(_kept, figures),
             "secrets in use": partial(_secrets_in_use, figures, installation),
             "same inbox": partial(_same_inbox, figures, installation),
         }
@@ -130,7 +130,7 @@ def _deliveries(number: int) -> str:
     return many(number, "delivery", "deliveries")
 
 
-def _not_kept(figures: _Figures) -> Iterator[Finding]:
+def _kept(figures: _Figures) -> Iterator[Finding]:
     for source, setting in _SOURCES.items():
         if count := figures.received(source, "not_written"):
             yield warning(
