@@ -93,7 +93,7 @@ def test_a_failed_plan_leaves_the_last_one(account: Account, planned: Pipeline) 
 
 def test_html_from_a_proxy_is_told_as_such(account: Account, pipeline: Pipeline) -> None:
     """A page instead of JSON says what kind of answer came and what to check."""
-    account.spoil("properties", "replace", status=200, html=True)
+    account.spoil("properties", "replace", times=50, status=200, html=True)
     with pytest.raises(Exception, match="text/html instead of JSON"):
         pipeline.plan()
 

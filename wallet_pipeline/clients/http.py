@@ -4,10 +4,11 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from ipaddress import ip_address
 from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
@@ -21,6 +22,8 @@ from wallet_pipeline.errors import ExplainedError
 log = logging.getLogger(__name__)
 
 TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 521, 522, 523, 524, 525, 526})
+# These promise that nothing was done: after them even what may not be repeated may be sent again.
+NOTHING_DONE = frozenset({429})
 _CHUNK_BYTES = 1 << 18
 _LONGEST_PAUSE = 60.0
 
@@ -29,15 +32,19 @@ class ServiceError(ExplainedError):
     """A service did not do what was asked; the message says what happened, to what, and what to do next."""
 
 
-class AuthenticationError(ServiceError):
+class ConfigurationError(ServiceError):
+    """No request will fare better before somebody has changed the settings, the account, or the way to it."""
+
+
+class AuthenticationError(ConfigurationError):
     """The service does not accept the credentials (401)."""
 
 
-class ScopeError(ServiceError):
+class ScopeError(ConfigurationError):
     """The credentials lack a scope (403)."""
 
 
-class NotFoundError(ServiceError):
+class NotFoundError(ConfigurationError):
     """The address, tenant or version does not exist (404)."""
 
 
@@ -59,12 +66,16 @@ class UnexpectedAnswerError(ServiceError):
 
 @dataclass(frozen=True)
 class TimeLimits:
-    """Seconds: to connect, of silence, for one whole answer, and for a call with all its retries."""
+    """Seconds: to connect, of silence, for one whole answer, and for a call with all its retries.
+
+    `pause` is the longest pause before the second try; it doubles with each further one.
+    """
 
     connect: float = 10
     silence: float = 60
     answer: float = 180
     call: float = 600
+    pause: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -78,12 +89,16 @@ class Answer:
     def json(self, service: str) -> Any:
         """Return the body as JSON; raises UnexpectedAnswerError."""
         try:
-            return json.loads(self.body)
+            return self._parsed
         except ValueError as error:
             raise UnexpectedAnswerError(
                 f"{service} answered {self.status} with {self.kind} instead of JSON. If a proxy or firewall stands"
                 " between, let the address through; otherwise check the base URL in the settings."
             ) from error
+
+    @cached_property
+    def _parsed(self) -> Any:
+        return json.loads(self.body)
 
     @property
     def kind(self) -> str:
@@ -104,6 +119,20 @@ class Pacer(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class _Terms:
+    """When a request is sent again: after which statuses, after a broken connection, after a late answer."""
+
+    statuses: frozenset[int]
+    after_break: bool
+    after_timeout: bool
+    is_usable: Callable[[Answer], bool]
+
+    def wants_again(self, error: requests.RequestException) -> bool:
+        may_pass = self.after_break and _may_pass(error)
+        return may_pass and (self.after_timeout or not isinstance(error, requests.ReadTimeout))
+
+
 class HttpClient:
     """A session with one service. Thread-safe; `close` it, or use it in a `with` statement."""
 
@@ -121,6 +150,7 @@ class HttpClient:
         self._limits = limits or TimeLimits()
         self._attempts = attempts
         self._pacer = pacer
+        self._backoff = tenacity.wait_random_exponential(multiplier=self._limits.pause, max=_LONGEST_PAUSE)
         self._headers = dict(headers)
         self._is_here = is_loopback(urlsplit(base_url).hostname or "")
         self._server_time: datetime | None = None
@@ -141,23 +171,25 @@ class HttpClient:
         payload: Any = None,
         repeatable: bool = True,
         transient: frozenset[int] = TRANSIENT_STATUSES,
+        nothing_done: frozenset[int] = NOTHING_DONE,
         retry_timeouts: bool = True,
+        is_usable: Callable[[Answer], bool] = lambda _: True,
     ) -> Answer:
         """Send a request and return the answer, whatever its status.
 
-        A repeatable request is sent again after a broken connection and after a status in `transient`; one that is not
-        repeatable only after 429, which promises that nothing was done. Without `retry_timeouts` an answer that takes
-        too long is not asked for again. Raises TooSlowError, UnreachableError.
+        A repeatable request is sent again after a broken connection, after a status in `transient`, and when its answer
+        is not usable; one that is not repeatable only after a status in `nothing_done`. Without `retry_timeouts` an
+        answer that takes too long is not asked for again. Raises TooSlowError, UnreachableError.
         """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_TryAgainError),
             stop=tenacity.stop_after_attempt(self._attempts) | tenacity.stop_before_delay(self._limits.call),
-            wait=_pause,
+            wait=self._pause,
             before_sleep=lambda state: self._log_retry(method, path, state),
         )
-        statuses = transient if repeatable else frozenset({429})
+        terms = _Terms(transient if repeatable else nothing_done, repeatable, retry_timeouts, is_usable)
         try:
-            return retrying(self._once, method, path, params, payload, statuses, retry_timeouts)
+            return retrying(self._once, method, path, params, payload, terms)
         except tenacity.RetryError as error:
             failure = error.last_attempt.exception()
         except requests.RequestException as error:
@@ -182,21 +214,18 @@ class HttpClient:
         path: str,
         params: Mapping[str, str] | None,
         payload: Any,
-        statuses: frozenset[int],
-        retry_timeouts: bool,  # noqa: FBT001  tenacity hands the arguments on by position
+        terms: _Terms,
     ) -> Answer:
-        repeatable = statuses != {429}
         if self._pacer:
             self._pacer.wait()
         try:
             answer = self._send(method, path, params, payload)
         except requests.RequestException as error:
-            too_slow = isinstance(error, requests.ReadTimeout)
-            if repeatable and _may_pass(error) and (retry_timeouts or not too_slow):
+            if terms.wants_again(error):
                 raise _TryAgainError(error=error) from error
             raise
         pause = self._pacer.heed(answer) if self._pacer else retry_after(answer)
-        if answer.status in statuses:
+        if answer.status in terms.statuses or (terms.after_break and not terms.is_usable(answer)):
             raise _TryAgainError(answer=answer, pause=pause)
         return answer
 
@@ -228,6 +257,12 @@ class HttpClient:
             self._local.session = session
             self._sessions.append(session)
         return session
+
+    def _pause(self, state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.pause if isinstance(error, _TryAgainError) else None
+        pause = self._backoff(state)
+        return pause if asked is None else min(asked, _LONGEST_PAUSE) + pause / 10
 
     def _log_retry(self, method: str, path: str, state: tenacity.RetryCallState) -> None:
         again = _reason(state)
@@ -275,16 +310,6 @@ class _TryAgainError(Exception):
         self.answer = answer
         self.pause = pause
         self.error = error
-
-
-_backoff = tenacity.wait_random_exponential(multiplier=0.5, max=_LONGEST_PAUSE)
-
-
-def _pause(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.pause if isinstance(error, _TryAgainError) else None
-    pause = _backoff(state)
-    return pause if asked is None else min(asked, _LONGEST_PAUSE) + pause / 10
 
 
 def retry_after(answer: Answer) -> float | None:

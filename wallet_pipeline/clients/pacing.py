@@ -38,7 +38,10 @@ class Quota:
 class HubSpotPacer:
     """Lets no more than the limits less the reserve out, in any window and on any day. Thread-safe; one per token."""
 
-    def __init__(self, reserve: float = 0.1, longest_wait: float = _LONGEST_WAIT) -> None:
+    def __init__(
+        self, reserve: float = 0.1, longest_wait: float = _LONGEST_WAIT, lock_lasts: float = _LOCK_LASTS
+    ) -> None:
+        self._lock_lasts = lock_lasts
         self._reserve = reserve
         self._longest_wait = longest_wait
         self._lock = threading.Lock()
@@ -80,7 +83,7 @@ class HubSpotPacer:
             self._learn(answer)
             self._errors += answer.status >= _FIRST_ERROR
         if answer.status == _LOCKED:
-            return max(_LOCK_LASTS, self._asked(answer) or 0.0)
+            return max(self._lock_lasts, self._asked(answer) or 0.0)
         if answer.status == _MOVING:
             raise QuotaError(
                 "HubSpot is moving this account to another data centre (477) and asks to come back"

@@ -12,7 +12,7 @@ from typing import Literal
 
 import duckdb
 
-from wallet_pipeline.clients.http import AuthenticationError, NotFoundError, QuotaError, ScopeError
+from wallet_pipeline.clients.http import ConfigurationError, QuotaError
 from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.sync.destination import (
     DefinitionsError,
@@ -348,5 +348,4 @@ def _unverified(work: _Slice, one: Intention, receipt: Receipt, accepted_at: dat
 def _class_of(error: ExplainedError) -> ErrorClass:
     if isinstance(error, QuotaError):
         return "quota"
-    config = AuthenticationError | ScopeError | NotFoundError | DefinitionsError
-    return "config" if isinstance(error, config) else "transient"
+    return "config" if isinstance(error, ConfigurationError | DefinitionsError) else "transient"
