@@ -112,7 +112,7 @@ class Account:
         """Set switches of the stand-in."""
         self.control("PATCH", "settings", settings)
 
-    def spoil(self, path: str, action: str, *, times: int = 1, **details: Any) -> None:
+    def spoil(self, path: str, /, action: str, *, times: int = 1, **details: Any) -> None:
         """Let the next requests to a path fail."""
         self.control("POST", "faults", {"path": path, "times": times, "action": {"type": action, **details}})
 

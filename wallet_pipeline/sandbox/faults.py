@@ -23,6 +23,8 @@ HTML_ERROR = (
     "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1><p>A proxy says no.</p></body></html>"
 )
 STATUSES = range(200, 600)
+STATUSES_OF_SUCCESS = range(200, 300)
+CONTROLS = "/sandbox/"
 LOGGED_REQUESTS = 10_000
 
 _RULE_KEYS = {"method", "path", "body", "skip", "times", "probability", "action"}
@@ -32,8 +34,10 @@ _ACTION_KEYS: dict[str, set[str]] = {
     "delay": {"seconds"},
     "drop": set(),
     "drop_after": set(),
-    "truncate": set(),
+    "truncate": {"quietly"},
     "headers": {"set", "remove"},
+    "json": {"set", "remove", "omit"},
+    "meanwhile": {"method", "path", "body"},
 }
 
 
@@ -182,7 +186,7 @@ class Faults:
 
 
 class FaultMiddleware:
-    """Logs each request and lets the rules spoil it. A delay carries on; the first other rule that fires decides."""
+    """Logs each request and lets the rules spoil it. The first rule that fires decides, unless it carries on."""
 
     def __init__(self, app: ASGIApp, faults: Faults) -> None:
         self._app = app
@@ -190,7 +194,7 @@ class FaultMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or scope["path"].startswith("/sandbox/"):
+        if scope["type"] != "http" or scope["path"].startswith(CONTROLS):
             await self._app(scope, receive, send)
             return
         path, query = scope["path"], scope["query_string"].decode("latin-1")
@@ -229,6 +233,27 @@ class _Exchange:
 
         await self.run(keep)
         return start[0], b"".join(chunks)
+
+    async def use_control(self, method: str, path: str, body: Any) -> int:
+        """Call a control of the same server and return the status of its answer."""
+        request: Message = {"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}
+        statuses: list[int] = []
+
+        async def receive() -> Message:
+            return request
+
+        async def keep(message: Message) -> None:
+            statuses.extend([message["status"]] if message["type"] == "http.response.start" else [])
+
+        scope = {**self.scope, "method": method, "path": path, "raw_path": path.encode(), "query_string": b""}
+        await self.app(scope, receive, keep)
+        return statuses[0]
+
+    async def reply(self, start: Message, body: bytes) -> None:
+        """Send an answer whose body may have changed."""
+        MutableHeaders(raw=start["headers"])["content-length"] = str(len(body))
+        await self.send(start)
+        await self.send({"type": "http.response.body", "body": body})
 
     async def hang_up(self) -> None:
         """Close the connection once what was sent is out. Needs a server with DroppableProtocol."""
@@ -288,8 +313,20 @@ async def _drop_after(exchange: _Exchange, _: dict[str, Any]) -> bool:
     return True
 
 
-async def _truncate(exchange: _Exchange, _: dict[str, Any]) -> bool:
+async def _meanwhile(exchange: _Exchange, action: dict[str, Any]) -> bool:
+    status = await exchange.use_control(action.get("method", "POST"), action["path"], action.get("body"))
+    if status in STATUSES_OF_SUCCESS:
+        return False
+    answer = JSONResponse({"error": f"the control {action['path']} answered {status}"}, 500)
+    await answer(exchange.scope, exchange.receive, exchange.send)
+    return True
+
+
+async def _truncate(exchange: _Exchange, action: dict[str, Any]) -> bool:
     start, body = await exchange.answer()
+    if action.get("quietly"):
+        await exchange.reply(start, body[: len(body) // 2])
+        return True
     headers = MutableHeaders(raw=start["headers"])
     headers["content-length"] = str(len(body))
     await exchange.send(start)
@@ -309,6 +346,16 @@ async def _change_headers(exchange: _Exchange, action: dict[str, Any]) -> bool:
     return True
 
 
+async def _change_json(exchange: _Exchange, action: dict[str, Any]) -> bool:
+    start, body = await exchange.answer()
+    content = json.loads(body)
+    if omitted := action.get("omit", 0):
+        content["results"] = content["results"][omitted:]
+    content = {name: value for name, value in content.items() if name not in action.get("remove", [])}
+    await exchange.reply(start, json.dumps(content | action.get("set", {})).encode())
+    return True
+
+
 # Each returns whether the request has been dealt with.
 _ACTIONS: dict[str, Callable[[_Exchange, dict[str, Any]], Awaitable[bool]]] = {
     "status": _respond,
@@ -318,6 +365,8 @@ _ACTIONS: dict[str, Callable[[_Exchange, dict[str, Any]], Awaitable[bool]]] = {
     "drop_after": _drop_after,
     "truncate": _truncate,
     "headers": _change_headers,
+    "json": _change_json,
+    "meanwhile": _meanwhile,
 }
 
 
@@ -352,9 +401,15 @@ def _parse_action(spec: object) -> dict[str, Any]:
         _require(status in STATUSES, "action.status is a number from 200 to 599")
     if kind == "delay":
         _require(_is_number(action.get("seconds")) and action["seconds"] >= 0, "action.seconds is a number from 0")
-    for name in ("headers", "set"):
+    if kind == "meanwhile":
+        path = action.get("path")
+        _require(isinstance(path, str) and path.startswith(CONTROLS), f"action.path is a path below {CONTROLS}")
+    if kind == "json":
+        _require(isinstance(action.get("set", {}), dict), "action.set is a JSON object")
+    _require(_is_count(action.get("omit", 0)), "action.omit is a whole number from 0")
+    for name in ("headers", *(["set"] if kind == "headers" else [])):
         _require(_is_text_map(action.get(name, {})), f"action.{name} maps header names to texts")
-    _require(_is_text_list(action.get("remove", [])), "action.remove is a list of header names")
+    _require(_is_text_list(action.get("remove", [])), "action.remove is a list of names")
     return action
 
 
