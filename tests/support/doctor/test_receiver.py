@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from tests.collect.webhooks.conftest import KEY, OLD_SECRET, SECRET, RunningReceiver, locked, new_body, running
 from tests.support.doctor.conftest import Home
+from wallet_pipeline.collect.webhooks.inbox import Inbox
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -117,6 +118,15 @@ def test_missing_inbox_is_told(home: Home, tmp_path: Path) -> None:
     finding = home.having(data_dir=tmp_path).finding("inbox", "file")
     assert (finding.level, "nothing was ever received" in finding.sentence) == ("warning", True)
     assert not any(tmp_path.iterdir())
+
+
+def test_inbox_that_nobody_has_open_is_left_as_it_is(patient: Home) -> None:
+    """Looking into an inbox while no receiver runs makes none of SQLite's companions."""
+    Inbox(patient.settings.inbox_file).close()
+    before = sorted(patient.settings.data_dir.iterdir())
+    assert patient.settings.inbox_file.with_name("inbox.sqlite-wal") not in before
+    assert patient.finding("inbox", "file").level == "ok"
+    assert sorted(patient.settings.data_dir.iterdir()) == before
 
 
 def test_damaged_inbox_is_told(patient: Home) -> None:

@@ -32,10 +32,12 @@ def test_warehouse_held_by_another_process_is_told(
         f"import duckdb, time; con = duckdb.connect({str(file)!r}); print('held', flush=True); input()"
     )
     script.wait_for("held")
+    begun = time.monotonic()
     found = {one.check: one for one in patient.findings("warehouse")}
     assert set(found) == {"room", "staging", "file for analysts", "opens"}
     assert (found["opens"].level, f"(process {script.process.pid})" in found["opens"].sentence) == ("problem", True)
     assert "Close that program, or wait until it is done" in found["opens"].sentence
+    assert time.monotonic() - begun < 10
 
 
 def test_missing_warehouse_is_told_and_not_made(patient: Home) -> None:
