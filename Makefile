@@ -23,6 +23,7 @@ lint: $(VENV)/installed
 bench: $(VENV)/installed
 	$(BIN)/python -m bench.snapshot
 	$(BIN)/python -m bench.receiver
+	$(BIN)/python -m bench.crm_sync
 	$(BIN)/python -m bench.kills
 
 clean:
