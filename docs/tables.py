@@ -32,7 +32,8 @@ def data_dictionary() -> str:
     with duckdb.connect() as con:
         migrate(con)
         tables = con.execute(
-            "SELECT schema_name || '.' || table_name, comment FROM duckdb_tables()"
+            "SELECT schema_name || '.' || table_name, comment FROM (SELECT * FROM duckdb_tables() UNION ALL BY NAME"
+            " SELECT view_name AS table_name, view_oid AS table_oid, * FROM duckdb_views())"
             " WHERE NOT internal AND schema_name <> 'main' ORDER BY table_oid"
         ).fetchall()
         columns = con.execute(

@@ -64,6 +64,42 @@ def test_a_workflow_is_named(crm: Crm) -> None:
     assert named == ("AUTOMATION_PLATFORM", "44", "Welcome", False)
 
 
+def test_a_workflow_may_name_the_enrolment_alone(crm: Crm) -> None:
+    """Without another id, the source is the contact's enrolment and no number."""
+    edit(crm, {"firstname": "Anna"}, type="AUTOMATION_PLATFORM")
+    assert versions(crm, "firstname")[0]["sourceId"] == "enrollmentId:583071390870;actionExecutionIndex:3"
+
+
+def test_history_may_hold_what_is_required_alone(crm: Crm) -> None:
+    """A switch leaves out who exactly it was."""
+    edit(crm, {"firstname": "Anna"}, type="CRM_UI", userId=12)
+    crm.switch(history="required")
+    assert versions(crm, "firstname")[0].keys() == {"value", "timestamp", "sourceType"}
+
+
+def test_history_may_be_absent(crm: Crm) -> None:
+    """A switch leaves it out though it was asked for."""
+    crm.switch(history="absent")
+    (found,) = crm.read("ann@x.test", idProperty="email", propertiesWithHistory=["firstname"])["results"]
+    assert "propertiesWithHistory" not in found
+
+
+def test_only_the_newest_versions_are_kept(crm: Crm) -> None:
+    """A switch says how many; the older ones are gone."""
+    for status in ("none", "apple", "both"):
+        set_status(crm, status)
+    crm.switch(history_depth=2)
+    assert [one["value"] for one in versions(crm, "wallet_status")] == ["both", "apple"]
+
+
+def test_history_may_begin_with_the_oldest(crm: Crm) -> None:
+    """The order of versions is a switch."""
+    set_status(crm, "apple")
+    set_status(crm, "none")
+    crm.switch(history_order="oldest_first")
+    assert [one["value"] for one in versions(crm, "wallet_status")] == ["apple", "none"]
+
+
 def test_loaded_contacts_come_from_an_import(crm: Crm) -> None:
     """Their first values have the source IMPORT."""
     assert [(one["value"], one["sourceType"]) for one in versions(crm, "firstname")] == [("Ann", "IMPORT")]

@@ -95,11 +95,14 @@ def test_new_warehouse_is_migrated(data: Data) -> None:
 
 
 def test_every_table_is_described(data: Data) -> None:
-    """Each table and column of a new warehouse has a comment."""
+    """Each table, view and column of a new warehouse has a comment."""
     with data.open() as con:
         bare = con.execute(
             """
             SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE trim(coalesce(comment, '')) = ''
+            UNION ALL
+            SELECT schema_name || '.' || view_name FROM duckdb_views()
+            WHERE NOT internal AND trim(coalesce(comment, '')) = ''
             UNION ALL
             SELECT schema_name || '.' || table_name || '.' || column_name FROM duckdb_columns()
             WHERE NOT internal AND trim(coalesce(comment, '')) = ''

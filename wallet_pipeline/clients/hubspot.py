@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import quote
@@ -29,6 +29,7 @@ from wallet_pipeline.clients.http import (
 from wallet_pipeline.clients.pacing import HubSpotPacer, Quota
 
 BATCH = 100
+BATCH_WITH_HISTORY = 50
 COMPLETE = "COMPLETE"
 
 _NO_STATUS = 0
@@ -86,12 +87,25 @@ class RefusedError(ServiceError):
 
 
 @dataclass(frozen=True)
+class PropertyVersion:
+    """A value that a property had, since when (as HubSpot writes a time), and who gave it, as far as HubSpot says."""
+
+    value: str | None
+    timestamp: str
+    source_type: str
+    source_id: str = ""
+    source_label: str = ""
+    user_id: str = ""
+
+
+@dataclass(frozen=True)
 class Contact:
-    """A contact as an answer shows it. `trace_id` is filled by some writes only."""
+    """A contact as an answer shows it. `trace_id` is filled by some writes only, `history` where it was asked for."""
 
     id: str
     properties: Mapping[str, str | None]
     trace_id: str | None = None
+    history: Mapping[str, list[PropertyVersion]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -153,25 +167,33 @@ class HubSpot:
         return self._http.server_time
 
     def read_contacts(
-        self, ids: Sequence[str], properties: Sequence[str], id_property: str | None = None
+        self,
+        ids: Sequence[str],
+        properties: Sequence[str],
+        id_property: str | None = None,
+        with_history: Sequence[str] = (),
     ) -> BatchAnswer:
         """Return the contacts with these ids, up to 100 different ones, or values of a unique property or of `email`.
 
-        Needs crm.objects.contacts.read. Raises ServiceError.
+        With the history of some properties up to 50. Needs crm.objects.contacts.read. Raises ServiceError.
         """
         payload = {
             "inputs": [{"id": one} for one in ids],
             "properties": list(properties),
-            "propertiesWithHistory": [],
+            "propertiesWithHistory": list(with_history),
             **({"idProperty": id_property} if id_property else {}),
         }
         return self._call("POST", f"{self._contacts}/batch/read", _read_answer, payload=payload)
 
-    def read_contact(self, contact_id: str, properties: Sequence[str]) -> Contact | None:
+    def read_contact(
+        self, contact_id: str, properties: Sequence[str], with_history: Sequence[str] = ()
+    ) -> Contact | None:
         """Return the contact that this id leads to, under its present id. Raises ServiceError."""
         path = f"{self._contacts}/{quote(contact_id, safe='')}"
+        asked = {"properties": properties, "propertiesWithHistory": with_history}
         try:
-            return self._call("GET", path, _shown_contact, params={"properties": ",".join(properties)})
+            params = {name: ",".join(names) for name, names in asked.items() if names}
+            return self._call("GET", path, _shown_contact, params=params)
         except RefusedError as refusal:
             if refusal.error.status == _NOT_FOUND:
                 return None
@@ -297,7 +319,21 @@ def _contact(result: Any) -> Contact:
     properties, traces = result.get("properties"), _texts(result.get("objectWriteTraceId"))
     given = properties.items() if isinstance(properties, dict) else []
     texts = {name: value for name, value in given if value is None or isinstance(value, str)}
-    return Contact(result["id"], texts, traces[0] if traces else None)
+    return Contact(result["id"], texts, traces[0] if traces else None, _history(result.get("propertiesWithHistory")))
+
+
+def _history(given: Any) -> dict[str, list[PropertyVersion]]:
+    """Return the versions of each property; what is not of that form tells nothing, and is left out."""
+    if not isinstance(given, dict):
+        return {}
+    lists = {name: versions for name, versions in given.items() if isinstance(versions, list)}
+    return {name: [_version(one) for one in versions if isinstance(one, dict)] for name, versions in lists.items()}
+
+
+def _version(entry: Mapping[str, Any]) -> PropertyVersion:
+    names = ("timestamp", "sourceType", "sourceId", "sourceLabel", "updatedByUserId")
+    value = entry.get("value")
+    return PropertyVersion(None if value is None else str(value), *(str(entry.get(name) or "") for name in names))
 
 
 def _by_name(body: Any) -> dict[str, dict[str, Any]]:

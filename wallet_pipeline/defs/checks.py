@@ -10,6 +10,7 @@ from wallet_pipeline.defs.resources import Pipeline, explained, now
 from wallet_pipeline.derive.arrivals import measure_silence, sum_up_arrivals
 from wallet_pipeline.derive.vendor_totals import compare_total
 from wallet_pipeline.errors import ExplainedError
+from wallet_pipeline.sync.fights import sum_up_fights
 
 _HOUR = timedelta(hours=1)
 _NEVER_RECEIVED = "No delivery has ever been received: real time is not set up."
@@ -99,6 +100,22 @@ deliveries_verified = _check(
     " SEMI JOIN crm.rejections USING (customer_key) GROUP BY customer_key) WHERE outcome <> 'verified'",
     "crm_rejections lists each with its reason and the next step.",
 )
+
+
+@dg.asset_check(
+    asset="crm_contacts",
+    description="Nobody keeps overwriting what the pipeline writes: no field was put right three times in seven days.",
+)
+def no_fights(pipeline: Pipeline) -> dg.AssetCheckResult:
+    """Look for fields that somebody and the pipeline overwrite again and again."""
+    with explained(), pipeline.open_warehouse() as con:
+        fights = sum_up_fights(con, now())
+    return _told(
+        passed=fights.fields == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=str(fights),
+        metadata={"fields": fights.fields, "customers": fights.customers},
+    )
 
 
 @dg.asset_check(

@@ -9,6 +9,7 @@ from wallet_pipeline.defs.collect import DAILY
 from wallet_pipeline.defs.resources import Extent, Pipeline, explained, now
 from wallet_pipeline.defs.tables import breakdown, definition_metadata, description, markdown_table
 from wallet_pipeline.sync.destination import Scope
+from wallet_pipeline.sync.drift_authors import Authors
 from wallet_pipeline.sync.hubspot import connect
 from wallet_pipeline.sync.lane import Lane
 from wallet_pipeline.sync.plan import PlanRules, seconds_until_settled
@@ -71,6 +72,7 @@ def crm_plan(context: dg.AssetExecutionContext, config: PlanConfig, pipeline: Pi
         with connect(settings) as destination:
             lane = Lane(pipeline.open_warehouse, destination, settings.staging_dir, rules, now)
             plan = lane.plan(_scope(config), config.approve_plan)
+            authors = lane.name_authors(_scope(config)) if plan else None
         if plan is None:
             return _left_to_another_run()
         with pipeline.open_warehouse() as con:
@@ -95,6 +97,7 @@ def crm_plan(context: dg.AssetExecutionContext, config: PlanConfig, pipeline: Pi
             "forecast": str(plan.forecast),
             "turning_to_none": turning,
             "requests": plan.requests,
+            **_told_of(authors),
             "changes_sent_meanwhile": lane.changes_sent,
             "customers": plan.customers,
             "records_read": plan.records,
@@ -109,6 +112,19 @@ def crm_plan(context: dg.AssetExecutionContext, config: PlanConfig, pipeline: Pi
             )
         ],
     )
+
+
+def _told_of(authors: Authors | None) -> dict[str, int]:
+    """Return what was found out about drift, in figures. Reasons to stop are told in the log."""
+    if authors is None:
+        return {}
+    if authors.stopped:
+        dg.get_dagster_logger().warning("%s The next run asks again who caused the drift.", authors.stopped)
+    return {
+        "drift_named": authors.named,
+        "drift_unknown": authors.asked - authors.named,
+        "history_requests": authors.requests,
+    }
 
 
 def _masked(customer_key: str) -> str:

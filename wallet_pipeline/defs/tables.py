@@ -58,5 +58,7 @@ def _catalogue() -> dict[str, tuple[str, list[tuple[str, str, str]]]]:
             columns.setdefault(table, []).append((column[0], column[1], column[2]))
         tables = con.execute(
             "SELECT schema_name || '.' || table_name, coalesce(comment, '') FROM duckdb_tables() WHERE NOT internal"
+            " UNION ALL"
+            " SELECT schema_name || '.' || view_name, coalesce(comment, '') FROM duckdb_views() WHERE NOT internal"
         ).fetchall()
         return {table: (comment, columns[table]) for table, comment in tables}

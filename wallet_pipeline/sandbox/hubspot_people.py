@@ -9,6 +9,8 @@ from wallet_pipeline.sandbox.hubspot_records import Records
 from wallet_pipeline.sandbox.hubspot_store import Store
 
 _DEFAULT_USER = 77
+# A workflow's edit names the enrolment of the contact, not the workflow.
+_ENROLMENT = "enrollmentId:583071390870;actionExecutionIndex:3"
 
 
 def source_of(given: Mapping[str, Any] | None) -> Source:
@@ -16,8 +18,8 @@ def source_of(given: Mapping[str, Any] | None) -> Source:
     given = given or {}
     kind = given.get("type", "CRM_UI")
     user_id = given.get("userId", _DEFAULT_USER if kind == "CRM_UI" else None)
-    default_id = f"userId:{user_id}" if kind == "CRM_UI" else None
-    return Source(kind, given.get("id", default_id), given.get("label"), user_id)
+    default_ids = {"CRM_UI": f"userId:{user_id}", "AUTOMATION_PLATFORM": _ENROLMENT}
+    return Source(kind, given.get("id", default_ids.get(kind)), given.get("label"), user_id)
 
 
 @dataclass

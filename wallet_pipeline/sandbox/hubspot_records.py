@@ -67,7 +67,7 @@ class Records:
         }
         if contact.archived_ms is not None:
             shown["archivedAt"] = self._time(contact.archived_ms)
-        if with_history:
+        if with_history and self._settings.history != "absent":
             shown["propertiesWithHistory"] = self._history(contact, with_history)
         return shown
 
@@ -122,17 +122,20 @@ class Records:
     def _history(self, contact: Contact, names: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
         known = [name for name in names if name in self._store.definitions.by_name]
         versions = self._store.contacts.history(contact, known)
-        return {name: [self._version(name, version) for version in versions[name]] for name in known}
+        step = 1 if self._settings.history_order == "newest_first" else -1
+        kept = {name: versions[name][: self._settings.history_depth] for name in known}
+        return {name: [self._version(name, version) for version in kept[name][::step]] for name in known}
 
     def _version(self, name: str, version: Version) -> dict[str, Any]:
         source = version.source
+        full = self._settings.history == "full"
         optional = {"sourceId": source.id, "sourceLabel": source.label, "updatedByUserId": source.user_id}
         definition = self._store.definitions.by_name[name]
         return {
             "value": present(definition, version.value, self._settings.datetime_out),
             "timestamp": self._time(version.at_ms),
             "sourceType": source.type,
-            **{member: value for member, value in optional.items() if value is not None},
+            **{member: value for member, value in optional.items() if value is not None and full},
         }
 
     def _time(self, milliseconds: int) -> str:

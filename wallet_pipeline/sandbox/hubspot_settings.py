@@ -56,6 +56,13 @@ class Settings(BaseModel):
         default="dropped", description="a write by a merged-away id: it never appears in the results"
     )
     equal_write_history: bool = Field(default=False, description="writing an equal value makes a history entry")
+    history: Literal["full", "required", "absent"] = Field(
+        default="full", description="required leaves out the members that need not be there, absent the whole history"
+    )
+    history_order: Literal["newest_first", "oldest_first"] = Field(
+        default="newest_first", description="order of a property's versions"
+    )
+    history_depth: int = Field(default=45, ge=0, description="versions of a property that are kept, the newest ones")
     validation_rules: dict[str, str] = Field(
         default={}, description="the account's own rules: property name -> regular expression its values must match"
     )

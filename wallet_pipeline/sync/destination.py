@@ -16,6 +16,8 @@ FIELDS = (
     "wallet_last_event",
 )
 TIME_FIELDS = FIELDS[1:4]
+# The key that a record carries; written only where it is empty.
+CUSTOMER_ID = "customer_id"
 
 Key = Literal["record_id", "customer_id", "email"]
 ErrorClass = Literal["data", "identity", "config", "quota", "transient"]
@@ -37,6 +39,7 @@ class Capabilities:
     """What a CRM can do, as far as the rules depend on it."""
 
     read_batch: int
+    history_batch: int
     write_batch: int
     time_precision: timedelta
     create_needs_email: bool
@@ -58,6 +61,16 @@ class Record:
     record_id: str
     customer_id: str | None
     fields: Fields
+
+
+@dataclass(frozen=True)
+class Version:
+    """A value that a field had, since when (aware, UTC), and who gave it: in words, and in the CRM's own."""
+
+    value: Value
+    at: datetime
+    source: str
+    source_type: str
 
 
 @dataclass(frozen=True)
@@ -120,6 +133,12 @@ class Destination(Protocol):
         """Return the records by the value asked for, up to `read_batch` different ones; those not found are left out.
 
         A record that was merged into another one is found under its old id, and returned with its present id.
+        """
+
+    def read_history(self, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, list[Version]]]:
+        """Return, of up to `history_batch` different records, all values that their fields had, newest first.
+
+        The fields are FIELDS and CUSTOMER_ID. A record that is gone is left out.
         """
 
     def write(self, writes: Sequence[Write]) -> list[Receipt]:

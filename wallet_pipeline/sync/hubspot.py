@@ -1,18 +1,28 @@
 """HubSpot behind the port: property names, text forms of values, merged records, errors by class."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
 from wallet_pipeline.clients.http import UnexpectedAnswerError, UnreachableError
-from wallet_pipeline.clients.hubspot import BATCH, BatchAnswer, Contact, HubSpot, Operation, RefusedError
+from wallet_pipeline.clients.hubspot import (
+    BATCH,
+    BATCH_WITH_HISTORY,
+    BatchAnswer,
+    Contact,
+    HubSpot,
+    Operation,
+    PropertyVersion,
+    RefusedError,
+)
 from wallet_pipeline.clients.pacing import Quota
 from wallet_pipeline.settings import Settings
 from wallet_pipeline.sync.destination import (
+    CUSTOMER_ID,
     FIELDS,
     TIME_FIELDS,
     Capabilities,
@@ -22,9 +32,11 @@ from wallet_pipeline.sync.destination import (
     Receipt,
     Record,
     Value,
+    Version,
     Write,
 )
 from wallet_pipeline.sync.hubspot_receipts import EXISTS, MISSING, error_class, failed, receipts, unknown
+from wallet_pipeline.sync.hubspot_sources import in_words
 
 _GROUP = {"name": "wallet", "label": "Wallet"}
 _ADDRESSES = ("email", "hs_additional_emails")
@@ -48,7 +60,11 @@ class HubSpotDestination:
 
     name = "HubSpot"
     capabilities = Capabilities(
-        read_batch=BATCH, write_batch=BATCH, time_precision=timedelta(milliseconds=1), create_needs_email=True
+        read_batch=BATCH,
+        history_batch=BATCH_WITH_HISTORY,
+        write_batch=BATCH,
+        time_precision=timedelta(milliseconds=1),
+        create_needs_email=True,
     )
 
     def __init__(self, client: HubSpot, customer_property: str) -> None:
@@ -99,7 +115,17 @@ class HubSpotDestination:
         """Return the records by the value asked for."""
         asked = {value: value.lower() if key == "email" else value for value in values}
         found = self._find(key, list(dict.fromkeys(asked.values())))
-        return {value: found[form] for value, form in asked.items() if form in found}
+        return {value: self._record(found[form]) for value, form in asked.items() if form in found}
+
+    def read_history(self, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, list[Version]]]:
+        """Return the values that fields of contacts had, newest first, by the ids asked for."""
+        names = {field: self._customer_property if field == CUSTOMER_ID else field for field in fields}
+        found = self._find("record_id", list(record_ids), list(names.values()))
+        return {
+            one: {field: _versions(field, found[one].history.get(name, [])) for field, name in names.items()}
+            for one in record_ids
+            if one in found
+        }
 
     def write(self, writes: Sequence[Write]) -> list[Receipt]:
         """Update by record id; create by upsert on the customer property, or plainly where there is no customer id."""
@@ -108,37 +134,37 @@ class HubSpotDestination:
             batches[_operation(one)].append(one)
         return [receipt for operation, batch in batches.items() if batch for receipt in self._send(operation, batch)]
 
-    def _find(self, key: Key, asked: list[str]) -> dict[str, Record]:
-        """Return records by the values asked for. Those that the answer leaves out without a word are read again.
+    def _find(self, key: Key, asked: list[str], with_history: Sequence[str] = ()) -> dict[str, Contact]:
+        """Return contacts by the values asked for. Those that the answer leaves out without a word are read again.
 
         A record id is read alone, since it may have been merged; other values together, since HubSpot does not promise
         to name those that nobody has.
         """
-        found, unsettled = self._ask(key, asked)
+        found, unsettled = self._ask(key, asked, with_history)
         if key == "record_id":
-            contacts = {one: self._client.read_contact(one, self._shown) for one in unsettled}
-            return found | {one: self._record(contact) for one, contact in contacts.items() if contact}
-        return found | self._ask(key, unsettled)[0] if unsettled else found
+            contacts = {one: self._client.read_contact(one, self._shown, with_history) for one in unsettled}
+            return found | {one: contact for one, contact in contacts.items() if contact}
+        return found | self._ask(key, unsettled, with_history)[0] if unsettled else found
 
-    def _ask(self, key: Key, asked: list[str]) -> tuple[dict[str, Record], list[str]]:
-        """Return the records that an answer shows, and the values that it leaves open."""
-        answer = self._read(key, asked)
-        found: dict[str, Record] = {}
+    def _ask(self, key: Key, asked: list[str], with_history: Sequence[str]) -> tuple[dict[str, Contact], list[str]]:
+        """Return the contacts that an answer shows, and the values that it leaves open."""
+        answer = self._read(key, asked, with_history)
+        found: dict[str, Contact] = {}
         for contact in answer.contacts:
-            found |= dict.fromkeys(self._key_values(key, contact), self._record(contact))
+            found |= dict.fromkeys(self._key_values(key, contact), contact)
         missing = {one for error in answer.errors if error.category == MISSING for one in error.ids}
         return found, [one for one in asked if one not in found and one not in missing]
 
-    def _read(self, key: Key, asked: list[str]) -> BatchAnswer:
+    def _read(self, key: Key, asked: list[str], with_history: Sequence[str]) -> BatchAnswer:
         """Read a batch; one that is refused as a whole is halved, down to the value that cannot be asked for."""
         id_property = {"record_id": None, "customer_id": self._customer_property, "email": "email"}[key]
         try:
-            return self._client.read_contacts(asked, self._shown, id_property)
+            return self._client.read_contacts(asked, self._shown, id_property, with_history)
         except RefusedError as refusal:
             if len(asked) == 1:
                 return _nobodys(asked[0], refusal)
         middle = len(asked) // 2
-        one, other = self._read(key, asked[:middle]), self._read(key, asked[middle:])
+        one, other = (self._read(key, part, with_history) for part in (asked[:middle], asked[middle:]))
         return BatchAnswer(one.contacts + other.contacts, one.errors + other.errors)
 
     def _key_values(self, key: Key, contact: Contact) -> list[str]:
@@ -268,16 +294,30 @@ def _value(name: str, text: str | None) -> Value:
     return _moment(name, text) if name in TIME_FIELDS else text
 
 
+def _versions(field: str, history: Iterable[PropertyVersion]) -> list[Version]:
+    """Return a property's history, newest first; what was no time in a field of times, or has no time, is left out."""
+    versions = []
+    for one in history:
+        with suppress(ValueError, OverflowError):
+            value = _time(one.value) if one.value and field in TIME_FIELDS else one.value or None
+            versions.append(Version(value, _time(one.timestamp), in_words(one), one.source_type))
+    return sorted(versions, key=lambda version: version.at, reverse=True)
+
+
 def _moment(name: str, text: str) -> datetime:
-    """Return a time that HubSpot gives as ISO text, with or without milliseconds, or as epoch milliseconds."""
     try:
-        if text.lstrip("-").isdigit():
-            return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=int(text))
-        return datetime.fromisoformat(text).astimezone(UTC)
+        return _time(text)
     except (ValueError, OverflowError) as error:
         raise UnexpectedAnswerError(
             f"HubSpot gave a value of {name} that is no time. Check the property's type in HubSpot: datetime."
         ) from error
+
+
+def _time(text: str) -> datetime:
+    """Return a time that HubSpot gives as ISO text, with or without milliseconds, or as epoch milliseconds."""
+    if text.lstrip("-").isdigit():
+        return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=int(text))
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _text(value: Value) -> str:

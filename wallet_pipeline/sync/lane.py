@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from wallet_pipeline.sync.destination import Destination, Scope
+from wallet_pipeline.sync.drift_authors import Authors, name_authors
 from wallet_pipeline.sync.plan import PlanRules, count_changes, make_plan
 from wallet_pipeline.sync.plan_summary import PlanResult
 from wallet_pipeline.sync.write import DeliveryResult, deliver
@@ -43,6 +44,15 @@ class Lane:
         """Make a plan, as `make_plan` does; None when changes were left to the run that has the lane."""
         with self._taken(scope) as is_ours:
             return self._plan(scope, approved) if is_ours else None
+
+    def name_authors(self, scope: Scope) -> Authors | None:
+        """Find out who caused the drift, as `name_authors` does; None when that was left to the run with the lane."""
+        with self._taken(scope) as is_ours:
+            if not is_ours:
+                return None
+            return name_authors(
+                self._open_warehouse, self._destination, self._rules.tolerance, self._clock(), self._let_changes_pass
+            )
 
     def deliver(self, scope: Scope) -> DeliveryResult | None:
         """Send the newest plan, as `deliver` does; None when changes were left to the run that has the lane."""

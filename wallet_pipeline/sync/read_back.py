@@ -40,10 +40,11 @@ def is_verified(record: Record, intention: Intention, precision: timedelta) -> b
 
 def differences(record: Record, truth: Fields, precision: timedelta) -> dict[str, Value]:
     """Return the fields of the truth that a record does not hold."""
-    return {name: value for name, value in truth.items() if not _is_equal(record.fields.get(name), value, precision)}
+    return {name: value for name, value in truth.items() if not is_equal(record.fields.get(name), value, precision)}
 
 
-def _is_equal(one: Value, other: Value, precision: timedelta) -> bool:
+def is_equal(one: Value, other: Value, precision: timedelta) -> bool:
+    """Tell whether two values are the same, times to a precision."""
     if isinstance(one, datetime) and isinstance(other, datetime):
         return abs(one - other) < precision
     return one == other

@@ -28,6 +28,7 @@ PUBLISHED = {
     "crm_plan": "crm.plan",
     "crm_deliveries": "crm.deliveries",
     "crm_drift": "crm.drift",
+    "crm_fights": "crm.fights",
     "crm_rejections": "crm.rejections",
 }
 # Readable by DuckDB 1.4, 1.5 and 2.x.
@@ -85,10 +86,18 @@ def _write(con: duckdb.DuckDBPyConnection, aside: Path) -> dict[str, int]:
 
 def _copy_comments(con: duckdb.DuckDBPyConnection, source: str, name: str) -> None:
     schema, table = source.split(".")
-    place = "database_name = current_database() AND schema_name = ? AND table_name = ?"
-    comments = con.execute(f"SELECT NULL, comment FROM duckdb_tables() WHERE {place}", [schema, table]).fetchall()
-    comments += con.execute(
-        f"SELECT column_name, comment FROM duckdb_columns() WHERE {place}", [schema, table]
+    comments = con.execute(
+        """
+        SELECT NULL, comment FROM duckdb_tables()
+        WHERE database_name = current_database() AND schema_name = $1 AND table_name = $2
+        UNION ALL
+        SELECT NULL, comment FROM duckdb_views()
+        WHERE database_name = current_database() AND schema_name = $1 AND view_name = $2
+        UNION ALL
+        SELECT column_name, comment FROM duckdb_columns()
+        WHERE database_name = current_database() AND schema_name = $1 AND table_name = $2
+        """,
+        [schema, table],
     ).fetchall()
     for column, comment in comments:
         what = f"TABLE bi.main.{name}" if column is None else f'COLUMN bi.main.{name}."{column}"'

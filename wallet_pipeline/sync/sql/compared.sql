@@ -6,7 +6,7 @@ WITH attempts AS (
         customer_key, intended_at, verified_at, outcome,
         struct_pack(
             wallet_status, apple_wallet_installed_at, google_wallet_installed_at, wallet_last_changed_at,
-            wallet_last_event, intended_at
+            wallet_last_event, intended_at, record_id
         ) AS delivery
     FROM crm.deliveries
 ),
@@ -31,7 +31,11 @@ beside AS (
         r.google_wallet_installed_at AS held_google_wallet_installed_at,
         r.wallet_last_changed_at AS held_wallet_last_changed_at,
         r.wallet_last_event AS held_wallet_last_event,
-        t.delivery, t.last_delivery, t.last_outcome
+        -- What another record was told, which is gone by now, nobody has told this one.
+        CASE WHEN m.via = 'link' OR m.record_id = t.delivery.record_id THEN t.delivery END AS delivery,
+        t.last_delivery, t.last_outcome,
+        -- An attempt without a sure answer may have happened all the same, and later than we looked.
+        CASE WHEN t.last_outcome IN ('intended', 'unknown', 'unverified') THEN t.last_delivery END AS unsure_delivery
     FROM work.candidates c
     JOIN work.matches m USING (customer_key)
     LEFT JOIN work.records r USING (record_id)
@@ -56,6 +60,7 @@ SELECT
     NOT crm.same_state(state, held, $tolerance_ms)
         OR (customer_id IS NOT NULL AND held_customer_id IS NULL AND NOT is_departed) AS differs,
     crm.same_state(state, delivery, $tolerance_ms) AS is_as_delivered,
+    unsure_delivery IS NOT NULL AND crm.same_state(held, unsure_delivery, 1) AS holds_unsure_delivery,
     last_outcome <> 'verified' AND crm.same_state(state, last_delivery, 1) AS was_tried_in_vain,
     (held_wallet_status IN ('apple', 'both') AND wallet_status NOT IN ('apple', 'both'))
         OR (held_wallet_status IN ('google', 'both') AND wallet_status NOT IN ('google', 'both')) AS loses_a_wallet,

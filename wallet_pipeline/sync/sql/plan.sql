@@ -40,7 +40,7 @@ decided AS (
             WHEN delivery IS NULL AND was_tried_in_vain THEN ['link', 'retry']
             WHEN delivery IS NULL THEN ['link', 'new']
             WHEN was_tried_in_vain THEN ['update', 'retry']
-            WHEN is_as_delivered THEN ['update', 'drift']
+            WHEN is_as_delivered AND NOT holds_unsure_delivery THEN ['update', 'drift']
             ELSE ['update', 'changed']
         END AS decision
     FROM judged
