@@ -25,15 +25,21 @@ def test_run_after_nothing_happened_writes_nothing(project: Project) -> None:
 
 
 def test_changes_and_drift_are_written_and_nothing_else(project: Project) -> None:
-    """The run after some changes writes one contact for each of them."""
+    """The run after some changes, and an edit by another app, writes one contact for each, and names that app."""
     project.run()
     change = {"installs": 3, "uninstalls": 2}
     changed = project.tenant.control("POST", "/advance", change).json()["changes"]
     keys = [f"customerId={one['customer_id']}" for one in changed]
-    linked = {record for key, record in project.rows("SELECT customer_key, record_id FROM crm.links") if key in keys}
+    links = dict(project.rows("SELECT record_id, customer_key FROM crm.links"))
+    linked = [record for record, key in links.items() if key in keys]
+    edited = next(record for record, key in links.items() if key not in keys)
+    project.edit(edited, {"wallet_last_changed_at": "2020-01-01T00:00:00.000Z"}, {"type": "INTEGRATION", "id": "815"})
     began = now()
     result = project.run()
-    assert project.metadata(result, "crm_contacts")["verified"] == len(linked) == project.writes(began)
+    assert project.metadata(result, "crm_contacts")["verified"] == len(linked) + 1 == project.writes(began)
+    assert project.bi("SELECT record_id, changed_by FROM crm_drift") == [(edited, "app 815")]
+    told = project.metadata(result, "crm_plan")
+    assert (told["drift_named"], told["drift_unknown"], told["history_requests"]) == (1, 0, 1)
 
 
 def test_shrunken_snapshot_stops_the_run_before_the_crm(project: Project) -> None:

@@ -1,22 +1,23 @@
 """Drift: who changed a field, since when, and who had written what was expected; and what is no drift."""
 
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
 import pytest
 
-from tests.sync.conftest import APPLE, GOOGLE, LIMITS, NONE, NOW, SYNC_TOKEN, YESTERDAY, Account, Pipeline
+from tests.sync.conftest import APPLE, GOOGLE, NONE, NOW, RULES, SYNC_TOKEN, Account, Pipeline
 from wallet_pipeline.clients.http import ServiceError
-from wallet_pipeline.sync.destination import FIELDS, Version
+from wallet_pipeline.sync.destination import FIELDS, TIME_FIELDS, Version
 from wallet_pipeline.sync.drift_authors import Authors, name_authors
 from wallet_pipeline.sync.hubspot import HubSpotDestination
 
 KEY = "customerId=C-1"
-ALL = (*FIELDS, "customer_id")
 PERSON = {"type": "CRM_UI", "userId": 77}
 WORKFLOW = {"type": "AUTOMATION_PLATFORM", "id": "12"}
 IMPORT = {"type": "IMPORT", "id": "3"}
@@ -112,14 +113,12 @@ def test_drift_tells_values_time_and_kind(account: Account, pipeline: Pipeline, 
     assert rows == [("wallet_status", "apple", "none", since, "CRM_UI", None)]
 
 
-@pytest.mark.parametrize("field", FIELDS)
-def test_an_emptied_field_is_drift(account: Account, pipeline: Pipeline, record_id: str, field: str) -> None:
-    """Whoever empties a field that held a value is named; a field that was empty anyway is left alone."""
-    edit(account, record_id, IMPORT, **{field: ""})
+def test_an_emptied_field_is_drift(account: Account, pipeline: Pipeline, record_id: str) -> None:
+    """Whoever empties fields that held a value is named; a field that was empty anyway is left alone."""
+    edit(account, record_id, IMPORT, **dict.fromkeys(FIELDS, ""))
     look(pipeline)
-    assert parties(pipeline) == (
-        {} if field.startswith("google") else {field: ("import 3", our_name(account, record_id))}
-    )
+    by_import = ("import 3", our_name(account, record_id))
+    assert parties(pipeline) == {field: by_import for field in FIELDS if not field.startswith("google")}
 
 
 def test_a_customer_id_that_was_taken_away_is_drift(account: Account, pipeline: Pipeline, record_id: str) -> None:
@@ -132,15 +131,15 @@ def test_a_customer_id_that_was_taken_away_is_drift(account: Account, pipeline: 
 
 
 @pytest.mark.parametrize("form", ["iso", "no_ms", "epoch_ms"])
-@pytest.mark.parametrize("value", [LATER, "2026-11-23T15:00:00.120Z", "2026-11-23T15:00:00.123Z"])
-def test_times_are_recognised_in_every_form(
-    account: Account, pipeline: Pipeline, record_id: str, form: str, value: str
-) -> None:
+def test_times_are_recognised_in_every_form(account: Account, pipeline: Pipeline, record_id: str, form: str) -> None:
     """However the CRM writes times, with or without milliseconds or as a number, the version found is the right one."""
     account.switch(datetime_out=form)
-    edit(account, record_id, WORKFLOW, wallet_last_changed_at=value)
+    times = ("2026-11-23T15:00:00.000Z", "2026-11-23T15:00:00.120Z", "2026-11-23T15:00:00.123Z")
+    edit(account, record_id, WORKFLOW, **dict(zip(TIME_FIELDS, times, strict=True)))
     look(pipeline)
-    assert parties(pipeline) == {"wallet_last_changed_at": ("workflow 12", our_name(account, record_id))}
+    assert {field: changed_by for field, (changed_by, _) in parties(pipeline).items()} == dict.fromkeys(
+        TIME_FIELDS, "workflow 12"
+    )
 
 
 def test_who_gave_the_value_found_counts(account: Account, pipeline: Pipeline, record_id: str) -> None:
@@ -165,9 +164,7 @@ def test_who_says_it_again_has_changed_nothing(account: Account, pipeline: Pipel
     assert (parties(pipeline)["wallet_status"][0], changed_at(pipeline)) == ("workflow 12", since)
 
 
-def test_our_side_is_known_though_we_wrote_the_same_twice(
-    account: Account, pipeline: Pipeline, record_id: str
-) -> None:
+def test_our_side_is_known_though_we_wrote_the_same_twice(account: Account, pipeline: Pipeline, record_id: str) -> None:
     """Entries of equal values of our own do not hide who changed the field after them."""
     account.switch(equal_write_history=True)
     client = account.client(SYNC_TOKEN)
@@ -231,11 +228,11 @@ def test_a_short_history_tells_who_changed_it(account: Account, pipeline: Pipeli
 def test_a_value_that_came_before_ours_is_not_blamed(account: Account, pipeline: Pipeline) -> None:
     """A record merged into one that was emptied long ago has no entry for that: nobody is named, not who emptied it."""
     account.switch(merge_fill=False)
+    primary = account.add(email="old@x.test", wallet_status="none")
+    edit(account, primary, PERSON, wallet_status="")
     secondary = account.add(email="ann@x.test", customer_id="C-1")
     pipeline.customer(KEY, APPLE, email="ann@x.test")
     pipeline.run()
-    primary = account.add(email="old@x.test", customer_id="", wallet_status="none")
-    account.edit(primary, wallet_status="")
     account.control("POST", "merge", {"primary": primary, "secondary": secondary})
     look(pipeline)
     assert parties(pipeline)["wallet_status"] == ("unknown", "unknown")
@@ -261,8 +258,7 @@ def test_a_merge_is_named(account: Account, pipeline: Pipeline, record_id: str) 
     assert parties(pipeline)["wallet_status"] == ("merge", ours)
 
 
-@pytest.mark.parametrize("style", ["new_id", "primary_id"])
-@pytest.mark.parametrize("omitted", [False, True])
+@pytest.mark.parametrize(("style", "omitted"), [("new_id", False), ("new_id", True), ("primary_id", False)])
 def test_a_record_merged_after_the_plan_is_found(
     account: Account, pipeline: Pipeline, record_id: str, style: str, *, omitted: bool
 ) -> None:
@@ -411,6 +407,37 @@ def test_what_was_answered_before_the_crm_went_away_is_kept(account: Account, pi
     assert (first.asked, name(pipeline).asked) == (100, 20)
 
 
+class SmallPages(HubSpotDestination):
+    """Asks for one record at a time, so that a page holds forty."""
+
+    capabilities = replace(HubSpotDestination.capabilities, history_batch=1)
+
+
+def test_changes_may_pass_between_two_pages(account: Account, pipeline: Pipeline) -> None:
+    """Of 81 records there are three pages, with a turn for others after the first and the second."""
+    crowd(account, pipeline, 81)
+    turns: list[int] = []
+
+    def between() -> None:
+        turns.extend(pipeline.sql("SELECT count(*) FROM crm.drift WHERE changed_by IS NOT NULL")[0])
+
+    with account.client(SYNC_TOKEN) as client:
+        result = name_authors(pipeline.open_warehouse, SmallPages(client, "customer_id"), RULES.tolerance, NOW, between)
+    assert (turns, result.named, result.requests) == ([40, 80], 81, 81)
+
+
+def test_a_crm_that_goes_away_between_two_pages_ends_it(account: Account, pipeline: Pipeline) -> None:
+    """What was booked stays, and the reason is told, not raised."""
+    crowd(account, pipeline, 41)
+
+    def between() -> None:
+        raise ServiceError("gone")
+
+    with account.client(SYNC_TOKEN) as client:
+        result = name_authors(pipeline.open_warehouse, SmallPages(client, "customer_id"), RULES.tolerance, NOW, between)
+    assert result == Authors(asked=40, named=40, requests=40, stopped="gone")
+
+
 def test_old_drift_is_let_rest(account: Account, pipeline: Pipeline, record_id: str) -> None:
     """What no history could be had of for seven days costs no request any more."""
     edit(account, record_id, PERSON, wallet_status="none")
@@ -419,16 +446,66 @@ def test_old_drift_is_let_rest(account: Account, pipeline: Pipeline, record_id: 
     assert name(pipeline).requests == 0
 
 
-def test_each_of_two_discoveries_of_the_same_value_has_its_own_author(
-    account: Account, pipeline: Pipeline, record_id: str
-) -> None:
-    """When two are asked for at once, the older one is not blamed on whoever did the same again later."""
-    pipeline.now = datetime.now(UTC) - timedelta(hours=1)
-    edit(account, record_id, PERSON, wallet_status="none")
-    rewrite_history(account, 3700)
+def make_older(pipeline: Pipeline, span: timedelta) -> None:
+    """Let everything in the CRM's history have happened earlier by that span."""
+    with closing(sqlite3.connect(pipeline.folder / "crm.sqlite")) as con, con:
+        con.execute("UPDATE changes SET at_ms = at_ms - ?", [span // timedelta(milliseconds=1)])
+
+
+def test_each_of_two_discoveries_of_one_value_has_its_own_author(account: Account, pipeline: Pipeline) -> None:
+    """When two are asked for at once, the older one is not blamed on whoever did the same again an hour later."""
+    now, hour = datetime.now(UTC), timedelta(hours=1)
+    record_id = account.add(email="ann@x.test", customer_id="C-1")
+    pipeline.customer(KEY, {"wallet_status": "none", "wallet_last_changed_at": now - 9 * hour}, email="ann@x.test")
+    pipeline.now = now - 2 * hour
     pipeline.run()
-    edit(account, record_id, WORKFLOW, wallet_status="none")
+    edit(account, record_id, PERSON, wallet_status="both")
+    make_older(pipeline, hour)
+    pipeline.now = now - hour + timedelta(seconds=30)
+    pipeline.run()
+    edit(account, record_id, WORKFLOW, wallet_status="both")
     pipeline.now = datetime.now(UTC)
     look(pipeline)
-    found = pipeline.sql("SELECT changed_by FROM crm.drift ORDER BY found_at")
-    assert found == [("user 77",), ("workflow 12",)]
+    assert pipeline.sql("SELECT changed_by FROM crm.drift ORDER BY found_at") == [("user 77",), ("workflow 12",)]
+
+
+def test_the_answer_of_another_run_stays(account: Account, pipeline: Pipeline, record_id: str) -> None:
+    """A run that asked at the same time, and was told less, does not overwrite what another one has booked."""
+    edit(account, record_id, PERSON, wallet_status="none")
+    pipeline.plan()
+
+    class Slow(HubSpotDestination):
+        def read_history(self, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, list[Version]]]:
+            name(pipeline)
+            account.switch(history="absent")
+            return super().read_history(record_ids, fields)
+
+    with account.client(SYNC_TOKEN) as client:
+        name(pipeline, Slow(client, "customer_id"))
+    assert parties(pipeline)["wallet_status"][0] == "user 77"
+
+
+def test_nothing_holds_the_warehouse_while_the_crm_is_asked(
+    account: Account, pipeline: Pipeline, record_id: str
+) -> None:
+    """Every opening of the warehouse has ended when a history is read."""
+    held, seen = 0, []
+
+    @contextmanager
+    def open_warehouse() -> Iterator[duckdb.DuckDBPyConnection]:
+        nonlocal held
+        held += 1
+        with pipeline.open_warehouse() as con:
+            yield con
+        held -= 1
+
+    class Watched(HubSpotDestination):
+        def read_history(self, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, list[Version]]]:
+            seen.append(held)
+            return super().read_history(record_ids, fields)
+
+    edit(account, record_id, PERSON, wallet_status="none")
+    pipeline.plan()
+    with account.client(SYNC_TOKEN) as client:
+        name_authors(open_warehouse, Watched(client, "customer_id"), pipeline.rules.tolerance, pipeline.now)
+    assert (seen, parties(pipeline)["wallet_status"][0]) == ([0], "user 77")

@@ -69,6 +69,18 @@ def test_changes_are_left_to_the_run_that_has_the_lane(pipeline: Pipeline) -> No
     assert (left, pipeline.sql("SELECT customer_key FROM wallet.changed_customers")) == ((None, None), [(KEY,)])
 
 
+def test_who_caused_drift_is_left_to_the_run_that_has_the_lane(
+    account: Account, pipeline: Pipeline, record_id: str
+) -> None:
+    """A run of changes does not ask the CRM beside another run; with the lane it does."""
+    account.edit(record_id, wallet_status="none")
+    pipeline.plan()
+    with taken(pipeline):
+        left = lane(pipeline).name_authors("changes")
+    found = lane(pipeline).name_authors("changes")
+    assert (left, found and found.named) == (None, 1)
+
+
 @pytest.mark.usefixtures("record_id")
 def test_a_run_of_all_customers_waits_for_the_lane(pipeline: Pipeline) -> None:
     """A second daily run begins when the first one has let go of the lane."""

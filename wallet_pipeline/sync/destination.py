@@ -18,6 +18,8 @@ FIELDS = (
 TIME_FIELDS = FIELDS[1:4]
 # The key that a record carries; written only where it is empty.
 CUSTOMER_ID = "customer_id"
+# The source of a value that came from another record, by merging the two.
+MERGE = "merge"
 
 Key = Literal["record_id", "customer_id", "email"]
 ErrorClass = Literal["data", "identity", "config", "quota", "transient"]

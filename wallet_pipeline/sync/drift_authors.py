@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from wallet_pipeline.clients.http import ServiceError
-from wallet_pipeline.sync.destination import TIME_FIELDS, Destination, Value, Version
+from wallet_pipeline.sync.destination import MERGE, TIME_FIELDS, Destination, Value, Version
 from wallet_pipeline.sync.queries import as_json, query
 from wallet_pipeline.sync.read_back import is_equal
 from wallet_pipeline.warehouse.connection import OpenWarehouse, naive, transaction
@@ -172,14 +172,15 @@ def _author(drift: _Drift, versions: Sequence[Version], tolerance: timedelta) ->
 
 
 def _place(versions: Sequence[Version], found: Value, found_at: datetime) -> int | None:
-    """Return the place of the version that gave the field the found value, also where it was given again afterwards.
+    """Return the place of the version that gave the field the found value; who gave it again has changed nothing.
 
-    Of several the newest that is not younger than the discovery; clocks that disagree make it the newest.
+    A merge has, though the other record's history before it may show the value, too. Of several versions it is the
+    newest that is not younger than the discovery; clocks that disagree make it the newest.
     """
     given = [
         at
         for at, one in enumerate(versions)
-        if one.value == found and (at + 1 == len(versions) or versions[at + 1].value != found)
+        if one.value == found and (at + 1 == len(versions) or versions[at + 1].value != found or one.source == MERGE)
     ]
     in_time = [at for at in given if versions[at].at <= found_at + _CLOCKS_APART]
     return next(iter(in_time or given), None)

@@ -3,8 +3,9 @@
 import re
 
 from wallet_pipeline.clients.hubspot import PropertyVersion
+from wallet_pipeline.sync.destination import MERGE
 
-_USER, _MERGE, _API_KEY = "user", "merge", "API key"
+_USER, _API_KEY = "user", "API key"
 # The vendor's list is open: a kind that is not here is told by its own name.
 _KINDS = {
     "API": _API_KEY,
@@ -14,19 +15,19 @@ _KINDS = {
     "CRM_UI_BULK_ACTION": _USER,
     "IMPORT": "import",
     "INTEGRATION": "app",
-    "MERGE_CONTACTS": _MERGE,
-    "MERGE_OBJECTS": _MERGE,
+    "MERGE_CONTACTS": MERGE,
+    "MERGE_OBJECTS": MERGE,
     "MOBILE_ANDROID": _USER,
     "MOBILE_IOS": _USER,
     "WORKFLOWS": "workflow",
 }
-_ADDRESS = re.compile(r"\S+@\S+")
+_ADDRESS = re.compile(r"[^\s()]+@[^\s()]+")
 
 
 def in_words(version: PropertyVersion) -> str:
     """Return who gave a value. People are told by number, never by name or e-mail."""
     kind = _KINDS.get(version.source_type)
-    if kind == _MERGE:
+    if kind == MERGE:
         return kind
     if kind == _USER:
         return _numbered(kind, version.user_id or version.source_id.removeprefix("userId:"))
