@@ -16,6 +16,7 @@ from wallet_pipeline.clients.http import ServiceError
 from wallet_pipeline.sync.destination import FIELDS, TIME_FIELDS, Version
 from wallet_pipeline.sync.drift_authors import Authors, name_authors
 from wallet_pipeline.sync.hubspot import HubSpotDestination
+from wallet_pipeline.sync.setup_crm import setup_crm
 
 KEY = "customerId=C-1"
 PERSON = {"type": "CRM_UI", "userId": 77}
@@ -128,6 +129,17 @@ def test_a_customer_id_that_was_taken_away_is_drift(account: Account, pipeline: 
     pipeline.deliver()
     rows = pipeline.sql("SELECT field, expected, found, changed_by, written_by, repaired_at FROM crm.drift")
     assert rows == [("customer_id", "C-1", None, "user 77", "user 77", pipeline.now.replace(tzinfo=None))]
+
+
+def test_the_customer_property_goes_by_its_own_name(account: Account, pipeline: Pipeline) -> None:
+    """Also where the setting names another property, its history is read, and the field is called customer_id."""
+    setup_crm(HubSpotDestination(account.client(), "member_no"))
+    pipeline.destination = HubSpotDestination(account.client(SYNC_TOKEN), "member_no")
+    pipeline.customer(KEY, APPLE, email="ann@x.test")
+    pipeline.run()
+    edit(account, next(iter(account.contacts())), PERSON, member_no="")
+    look(pipeline)
+    assert parties(pipeline)["customer_id"][0] == "user 77"
 
 
 @pytest.mark.parametrize("form", ["iso", "no_ms", "epoch_ms"])
