@@ -81,6 +81,23 @@ def ascii_domain(domain: str) -> str:
         return domain
 
 
+def normalise_identifier(con: duckdb.DuckDBPyConnection, name: str, value: str) -> str | None:
+    """Return an identifier's value as wallet.pass_identifiers has it; None for one that is none, as a blank."""
+    _register_ascii_domain(con)
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE identifier_order AS SELECT 1 AS rank, ?::VARCHAR AS name, '$.value' AS path",
+        [name],
+    )
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE pass_identities AS SELECT '' AS pass_id, NULL::TIMESTAMP AS carried_at,"
+        " json_object('value', ?::VARCHAR) AS identifiers",
+        [value],
+    )
+    row = con.execute(f"SELECT value FROM ({query('pass_identifiers')})").fetchone()
+    drop_temporary(con, "pass_identities", "identifier_order")
+    return str(row[0]) if row else None
+
+
 def mark_changed(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
     """Leave to the sync whom events touch, and those of touched_customers whose row changed at `now`; count them."""
     (changed,) = con.execute(
