@@ -297,6 +297,22 @@ def test_rejections_are_told_by_class_with_age_and_next_step(patient: Home) -> N
     assert sorted(one.level for one in later) == ["problem", "warning", "warning"]
 
 
+def test_fights_are_told_with_both_sides(patient: Home) -> None:
+    """A field that somebody keeps overwriting is told with who overwrites whom, until a week after the last time."""
+    for days_ago in (1, 2, 3):
+        moment = naive(now() - timedelta(days=days_ago))
+        patient.sql(
+            "INSERT INTO crm.drift (customer_key, record_id, field, expected, found, found_at, repaired_at, changed_by,"
+            " written_by) VALUES ('customerId=C-1', '1', 'wallet_status', 'apple', 'none', ?, ?, 'workflow 12',"
+            " 'app 815')",
+            [moment, moment],
+        )
+    finding = patient.finding("warehouse", "fights")
+    assert (finding.level, "wallet_status, workflow 12 against app 815 (1)" in finding.sentence) == ("warning", True)
+    assert "docs/crm-sync.md, Fights, says how to find them" in finding.sentence
+    assert patient.later(days=8).finding("warehouse", "fights").level == "ok"
+
+
 def unmatch(home: Home, *identifiers: Any) -> None:
     """Let passes with these identifiers be in no customer."""
     for number, one in enumerate(identifiers):

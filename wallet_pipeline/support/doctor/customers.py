@@ -11,6 +11,7 @@ from wallet_pipeline.collect.pass_snapshot import LATE_AFTER
 from wallet_pipeline.support.doctor.finding import Check, Finding, age, many, ok, problem, warning
 from wallet_pipeline.support.doctor.installation import Installation
 from wallet_pipeline.support.doctor.queries import aware, query, row
+from wallet_pipeline.sync.fights import sum_up_fights
 
 # Classes of errors that pass without anybody's doing.
 _PASSING = frozenset({"transient", "quota"})
@@ -21,6 +22,7 @@ def customer_checks(con: duckdb.DuckDBPyConnection, installation: Installation) 
     """Return the checks of passes without a customer and of customers without a contact that holds their truth."""
     return {
         "rejections": partial(_rejections, con, installation.clock()),
+        "fights": partial(_fights, con, installation.clock()),
         "unmatched passes": partial(_unmatched, con, installation),
         "identity conflicts": partial(_conflicts, con),
     }
@@ -40,6 +42,11 @@ def _rejections(con: duckdb.DuckDBPyConnection, now: datetime) -> Iterator[Findi
             )
     if not rejections:
         yield ok("No customer stands in crm_rejections: the CRM was told of everybody.")
+
+
+def _fights(con: duckdb.DuckDBPyConnection, now: datetime) -> Iterator[Finding]:
+    fights = sum_up_fights(con, now)
+    yield warning(str(fights)) if fights.fields else ok(str(fights))
 
 
 def _unmatched(con: duckdb.DuckDBPyConnection, installation: Installation) -> Iterator[Finding]:
