@@ -83,7 +83,7 @@ def test_an_emptied_customer_property_is_filled_again(account: Account, pipeline
 
 
 def test_one_bad_row_of_a_hundred_is_refused_alone(account: Account, pipeline: Pipeline) -> None:
-    """99 rows land and are verified; the bad one stands in crm.rejections."""
+    """99 rows land and are verified; the bad one stands in crm.rejections; no answer was an error."""
     crowd(account, pipeline, 99)
     account.switch(validation_rules={"customer_id": "C-[0-9]+"})
     pipeline.customer("customerId=BAD", GOOGLE, email="bad@x.test")
@@ -93,6 +93,7 @@ def test_one_bad_row_of_a_hundred_is_refused_alone(account: Account, pipeline: P
         1,
         [("customerId=BAD", "data")],
     )
+    assert result.errors == 0
 
 
 def test_a_batch_that_is_refused_as_a_whole_is_halved_until_the_bad_row_stands_alone(
@@ -104,6 +105,7 @@ def test_a_batch_that_is_refused_as_a_whole_is_halved_until_the_bad_row_stands_a
     pipeline.customers(emails | {"customerId=C-BAD": "bad@x.test"}, GOOGLE)
     result = pipeline.run()
     assert (result.verified, result.rejected, account.requests()["upsert"] <= 15) == (99, 1, True)
+    assert 0 < result.errors < account.requests()["upsert"]
 
 
 @pytest.mark.parametrize("where", ["list", "string", "top_level"])

@@ -58,7 +58,10 @@ Kind = Literal["created", "linked", "updated"]
 
 @dataclass(frozen=True)
 class DeliveryResult:
-    """What became of the plan. written = created + linked + updated, of which `verified` were read back as meant."""
+    """What became of the plan. written = created + linked + updated, of which `verified` were read back as meant.
+
+    `errors` of the `requests` were answered with an error.
+    """
 
     written: int
     verified: int
@@ -73,6 +76,7 @@ class DeliveryResult:
     outdated: int
     left: int
     requests: int
+    errors: int
     stopped: str | None
 
 
@@ -104,7 +108,7 @@ def deliver(
     meanwhile is left. `stopped` says why a day's quota ended the run. Whatever ends it, what is left is listed in
     crm.rejections. Raises StoppedPlanError, DefinitionsError, and ServiceError (booked first) for any other end.
     """
-    before = destination.requests
+    before = destination.requests, destination.errors
     with open_warehouse() as con:
         close_abandoned(con)
         plan_id, last = _admitted_plan(con, scope)
@@ -116,7 +120,8 @@ def deliver(
     if error and not isinstance(error, QuotaError):
         raise error
     left = last - done + tally["unsent"]
-    return _result(tally, left, destination.requests - before, str(error) if error else None)
+    asked = destination.requests - before[0], destination.errors - before[1]
+    return _result(tally, left, *asked, str(error) if error else None)
 
 
 def _admitted_plan(con: duckdb.DuckDBPyConnection, scope: Scope) -> tuple[str, int]:
@@ -171,10 +176,10 @@ def _counts(slices: Iterable[_Slice]) -> Counter[str]:
     return counts
 
 
-def _result(tally: Counter[str], left: int, requests: int, stopped: str | None) -> DeliveryResult:
+def _result(tally: Counter[str], left: int, requests: int, errors: int, stopped: str | None) -> DeliveryResult:
     names = ("written", "verified", "created", "linked", "updated", "dropped", "unverified", "rejected", "conflict")
     counts = {name: tally[name] for name in (*names, "unknown", "outdated")}
-    return DeliveryResult(**counts, left=left, requests=requests, stopped=stopped)
+    return DeliveryResult(**counts, left=left, requests=requests, errors=errors, stopped=stopped)
 
 
 class _Sender:
