@@ -47,6 +47,7 @@ def main() -> None:
     sys.stdin.readline()
     lane = Lane(open_warehouse, destination, folder / "staging", RULES, partial(datetime.now, UTC))
     lane.plan("all")
+    lane.name_authors("all")
     lane.deliver("all")
     _say("done")
 

@@ -4,11 +4,13 @@ import random
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
 from tests.sync.conftest import APPLE, GOOGLE, Account, Pipeline
 from tests.sync.sender import Sender
+from wallet_pipeline.sync.lane import Lane
 
 KNOWN, UNKNOWN = 150, 130
 TIMEOUT_S = 60
@@ -88,3 +90,26 @@ def test_a_kill_at_any_moment_is_made_good_by_the_next_run(
     time.sleep(random.Random(seed).uniform(0, 1.2))  # noqa: S311  a moment to die at
     sender.kill()
     expect_truth(account, pipeline)
+
+
+def test_a_kill_while_it_asks_who_caused_drift_is_made_good(
+    account: Account, pipeline: Pipeline, sender: Sender
+) -> None:
+    """What was not answered when the run died, the next one asks again, and each difference is named in the end."""
+    edit = {"properties": {"wallet_last_event": "uninstalled"}, "source": {"type": "IMPORT", "id": "3"}}
+    account.control("POST", "contacts/edit-some", {"count": KNOWN, "where_set": "wallet_last_event", **edit})
+    is_history = r'propertiesWithHistory": ?\["w'
+    rule = {"path": "batch/read", "body": is_history, "times": 99, "action": {"type": "delay", "seconds": 2}}
+    account.control("POST", "faults", rule)
+    sender.begin()
+    deadline = time.monotonic() + TIMEOUT_S
+    while not account.control("GET", "faults")[0]["fired"]:
+        assert time.monotonic() < deadline, "no history was asked for"
+    sender.kill()
+    asked_before = pipeline.sql("SELECT count(*) FROM crm.drift WHERE changed_by IS NOT NULL")
+    lane = Lane(
+        pipeline.open_warehouse, pipeline.destination, pipeline.staging, pipeline.rules, partial(datetime.now, UTC)
+    )
+    lane.name_authors("all")
+    named = pipeline.sql("SELECT changed_by, count(*) FROM crm.drift GROUP BY ALL")
+    assert (asked_before, named) == ([(0,)], [("import 3", KNOWN)])

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from tests.sync.conftest import SYNC_TOKEN, Account, Pipeline, open_account
 from wallet_pipeline.errors import ExplainedError
-from wallet_pipeline.sync.destination import FIELDS, Key, Receipt, Record, Scope, Write
+from wallet_pipeline.sync.destination import FIELDS, Key, Receipt, Record, Scope, Version, Write
 from wallet_pipeline.sync.hubspot import HubSpotDestination
 from wallet_pipeline.sync.lane import Lane
 
@@ -65,6 +65,11 @@ class Mortal(HubSpotDestination):
         """Read, if alive."""
         self._age()
         return super().read(key, values)
+
+    def read_history(self, record_ids: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, list[Version]]]:
+        """Read histories, if alive."""
+        self._age()
+        return super().read_history(record_ids, fields)
 
     def write(self, writes: Sequence[Write]) -> list[Receipt]:
         """Write, if alive, and perhaps do not live to see the answer."""
@@ -124,6 +129,7 @@ class SyncModel(RuleBasedStateMachine):
         )
         try:
             lane.plan(scope)
+            lane.name_authors(scope)
             result = lane.deliver(scope)
         except (ExplainedError, Killed):
             return None
@@ -247,6 +253,7 @@ class SyncModel(RuleBasedStateMachine):
         written = [self.run("all") for _ in range(4)]
         assert written[-1] == 0, f"the sync does not come to rest: {written}"
         assert self.pipeline.sql("SELECT 1 FROM crm.deliveries WHERE outcome = 'intended'") == []
+        self.judge_drift()
         contacts = self.account.contacts()
         assert contacts[self.bystander]["wallet_status"] == "google"
         links = dict(self.pipeline.sql("SELECT customer_key, record_id FROM crm.links WHERE departed_at IS NULL"))
@@ -262,6 +269,11 @@ class SyncModel(RuleBasedStateMachine):
             elif key in links:
                 customer_id = contacts[links[key]].get("customer_id") or None
                 assert customer_id in (None, key.partition("=")[2]) or not key.startswith("customerId=")
+
+    def judge_drift(self) -> None:
+        """Look whether each drift was asked for, and none of it was caused by ourselves."""
+        blamed = {who for (who,) in self.pipeline.sql("SELECT DISTINCT changed_by FROM crm.drift")}
+        assert blamed <= {"user 77", "merge", "unknown"}, f"drift is blamed on {blamed}"
 
     def values(self, contact: dict[str, str]) -> list[Any]:
         """Return what a contact holds, in the form of the table."""
