@@ -155,23 +155,29 @@ def _naive(value: Any) -> Any:
     return value.replace(tzinfo=None) if isinstance(value, datetime) else value
 
 
-def _put_customer(con: duckdb.DuckDBPyConnection, key: str, email: str | None, state: list[Any], since: Any) -> None:
-    name, _, value = key.partition("=")
+def _put_customers(con: duckdb.DuckDBPyConnection, emails: dict[str, str | None], state: list[Any], since: Any) -> None:
     columns, marks = ", ".join(FIELDS), ", ".join("?" * len(FIELDS))
-    con.execute("DELETE FROM wallet.customer_wallet_status WHERE customer_key = ?", [key])
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE told AS SELECT unnest(?::VARCHAR[]) AS key, unnest(?::VARCHAR[]) AS email",
+        [[*emails], [*emails.values()]],
+    )
+    con.execute("DELETE FROM wallet.customer_wallet_status WHERE customer_key IN (SELECT key FROM told)")
     con.execute(
         f"INSERT INTO wallet.customer_wallet_status (customer_key, identifier_name, identifier_value, email, {columns})"
-        f" VALUES (?, ?, ?, ?, {marks})",
-        [key, name, value, email, *state],
+        f" SELECT key, split_part(key, '=', 1), substr(key, strpos(key, '=') + 1), email, {marks} FROM told",
+        state,
     )
     con.execute(
-        "UPDATE wallet.customer_status_changes SET valid_to = ? WHERE customer_key = ? AND valid_to IS NULL",
-        [since, key],
+        "UPDATE wallet.customer_status_changes SET valid_to = ?"
+        " WHERE valid_to IS NULL AND customer_key IN (SELECT key FROM told)",
+        [since],
     )
     con.execute(
-        f"INSERT INTO wallet.customer_status_changes (customer_key, {columns}, valid_from) VALUES (?, {marks}, ?)",
-        [key, *state, since],
+        f"INSERT INTO wallet.customer_status_changes (customer_key, {columns}, valid_from)"
+        f" SELECT key, {marks}, ? FROM told",
+        [*state, since],
     )
+    con.execute("DROP TABLE told")
 
 
 class Pipeline:
@@ -206,8 +212,7 @@ class Pipeline:
         """Give customers, by key with their e-mail, a state that holds since a moment."""
         with self.open_warehouse() as con:
             con.execute("BEGIN")
-            for key, email in emails.items():
-                _put_customer(con, key, email, [_naive(fields.get(name)) for name in FIELDS], _naive(since))
+            _put_customers(con, emails, [_naive(fields.get(name)) for name in FIELDS], _naive(since))
             con.execute("COMMIT")
 
     def event(self, key: str, fields: dict[str, Any] | None, email: str | None = None) -> None:

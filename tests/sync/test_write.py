@@ -1,13 +1,17 @@
 """Writing: only what differs, nothing believed, nothing doubled, nothing older over anything newer."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
 import duckdb
 import pytest
+from pydantic import SecretStr
 
-from tests.sync.conftest import APPLE, GOOGLE, NONE, NOW, Account, Pipeline
+from tests.sync.conftest import APPLE, GOOGLE, NONE, NOW, SYNC_TOKEN, Account, Pipeline
+from wallet_pipeline.clients.http import TimeLimits
+from wallet_pipeline.clients.hubspot import HubSpot
 from wallet_pipeline.sync.destination import Key, Record
 from wallet_pipeline.sync.hubspot import HubSpotDestination
 from wallet_pipeline.sync.plan import make_plan
@@ -96,16 +100,30 @@ def test_one_bad_row_of_a_hundred_is_refused_alone(account: Account, pipeline: P
     assert result.errors == 0
 
 
-def test_a_batch_that_is_refused_as_a_whole_is_halved_until_the_bad_row_stands_alone(
-    account: Account, pipeline: Pipeline
+@pytest.mark.parametrize("kind", ["update", "upsert", "create"])
+def test_one_bad_row_of_a_hundred_costs_at_most_fifteen_requests(
+    account: Account, pipeline: Pipeline, kind: str
 ) -> None:
-    """Where trace ids do not help, one bad row of a hundred costs at most 15 requests."""
-    account.switch(trace_multistatus=[], validation_rules={"customer_id": "C-[0-9]+"})
-    emails: dict[str, str | None] = {f"customerId=C-{number}": f"c{number}@x.test" for number in range(99)}
-    pipeline.customers(emails | {"customerId=C-BAD": "bad@x.test"}, GOOGLE)
-    result = pipeline.run()
-    assert (result.verified, result.rejected, account.requests()["upsert"] <= 15) == (99, 1, True)
-    assert 0 < result.errors < account.requests()["upsert"]
+    """Where one bad row refuses the whole batch, and missing ids are not named: writing and reading, all in all."""
+    account.switch(trace_multistatus=[], missing_in_errors=False)
+    name = "accountId=A" if kind == "create" else "customerId=C"
+    if kind == "update":
+        crowd(account, pipeline, 100)
+    else:
+        pipeline.customers({f"{name}-{number}": f"c{number}@x.test" for number in range(100)}, APPLE)
+    clean = pipeline.run()
+    more = {
+        f"{name}-{number}": f"c{number}@x.test" for number in range(*((0, 100) if kind == "update" else (100, 200)))
+    }
+    pipeline.customers(more, APPLE)
+    bad_email = [*more.values()][37]
+    bad_id = next((one for one, values in account.contacts().items() if values["email"] == bad_email), "C-137")
+    account.switch(refuse_ids=[bad_id], validation_rules={"email": f"(?!{bad_email}).*"} if kind == "create" else {})
+    pipeline.plan()
+    result = pipeline.deliver()
+    assert (clean.verified, result.verified, result.rejected) == (100, 99, 1)
+    assert 0 < result.requests - clean.requests <= 15
+    assert 0 < result.errors < result.requests
 
 
 @pytest.mark.parametrize("where", ["list", "string", "top_level"])
@@ -217,6 +235,21 @@ def test_a_create_whose_answer_is_lost_is_not_doubled(account: Account, pipeline
     assert (result.verified, len(account.contacts())) == (1, 1)
 
 
+def test_a_create_that_is_answered_too_late_is_not_doubled(account: Account, pipeline: Pipeline) -> None:
+    """The CRM makes the contact when we have given up waiting and asked again: the second one is refused."""
+    limits = TimeLimits(connect=5, silence=0.4, answer=5, call=20)
+    with HubSpot(account.url, "2026-09", SecretStr(SYNC_TOKEN), limits) as client:
+        pipeline.destination = HubSpotDestination(client, "customer_id")
+        account.spoil("batch/create", "delay", seconds=1)
+        pipeline.customer("accountId=A-1", APPLE, email="ann@x.test")
+        verified = pipeline.run().verified
+        deadline = time.monotonic() + 20
+        while None in [one["status"] for one in account.control("GET", "requests?last=20")]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert (verified, len(account.contacts()), account.requests()["create"]) == (1, 1, 2)
+
+
 def test_a_lost_create_by_email_is_read_before_it_is_sent_again(account: Account, pipeline: Pipeline) -> None:
     """A create without a customer id reaches the CRM once, however often its answer is lost."""
     account.spoil("batch/create", "drop_after", times=5)
@@ -320,6 +353,17 @@ def test_a_plan_that_is_sent_twice_writes_once(account: Account, pipeline: Pipel
     result = pipeline.deliver()
     assert (result.dropped, result.written, len(account.writes()) - before) == (1, 0, 0)
     assert account.wallet(record_id)["wallet_status"] == "google"
+
+
+def test_a_plan_that_created_is_sent_twice_without_a_conflict(account: Account, pipeline: Pipeline) -> None:
+    """A record that the plan itself had created and linked is no other customer's when the plan is sent again."""
+    pipeline.customer("accountId=A-1", APPLE, email="ann@x.test")
+    pipeline.plan()
+    pipeline.deliver()
+    result = pipeline.deliver()
+    assert (result.dropped, result.conflict, len(account.contacts()), pipeline.sql("FROM crm.rejections")) == (
+        1, 0, 1, [],
+    )  # fmt: skip
 
 
 def test_a_run_that_died_after_booking_leaves_nothing_undone(

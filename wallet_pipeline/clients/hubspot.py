@@ -75,8 +75,8 @@ class RowError:
     owners: frozenset[str] = frozenset()
 
 
-class RefusedError(ServiceError):
-    """HubSpot refused a request as a whole and did nothing of it; `error` says why."""
+class RefusedError(ConfigurationError):
+    """HubSpot refused a request as a whole and did nothing of it; `error` says why. An input of it may be to blame."""
 
     def __init__(self, what: str, error: RowError) -> None:
         super().__init__(

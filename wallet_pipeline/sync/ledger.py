@@ -1,7 +1,7 @@
 """The ledger crm.deliveries: rows intended before a request, and what became of them, with all that follows from it."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -61,7 +61,7 @@ _OUTCOMES = json.dumps([{name: _TYPES.get(name, "VARCHAR") for name in (*Outcome
 _NEXT_STEPS: dict[str | None, str] = {
     "data": "Correct the customer's data, or the CRM's own rule that refuses it.",
     "identity": "Find the record that holds the key in the CRM, the recycle bin included; the next run links it anew.",
-    "config": "Check the property's definition in the CRM: `wallet-pipeline setup-crm` says what is wrong.",
+    "config": "Do what the message says; of the CRM's properties `wallet-pipeline setup-crm` says what is wrong.",
     "quota": "Nothing: the next run sends it.",
     "transient": "Nothing: the next run reads the record and sends what differs.",
 }
@@ -168,11 +168,13 @@ def merge_rejections(con: duckdb.DuckDBPyConnection, rejected: str, now: datetim
     )
 
 
-def owned_records(con: duckdb.DuckDBPyConnection, record_ids: Iterable[str]) -> set[str]:
-    """Return which of these records are linked to a customer."""
+def owned_records(con: duckdb.DuckDBPyConnection, found: Mapping[str, str]) -> set[str]:
+    """Return which of these records, by the key of the customer who was found there, are linked to another one."""
     rows = con.execute(
-        "SELECT record_id FROM crm.links WHERE departed_at IS NULL AND record_id IN (SELECT unnest(?::VARCHAR[]))",
-        [list(record_ids)],
+        "SELECT l.record_id FROM crm.links l JOIN (SELECT unnest(?::VARCHAR[]) AS record_id,"
+        " unnest(?::VARCHAR[]) AS customer_key) f USING (record_id)"
+        " WHERE l.departed_at IS NULL AND l.customer_key <> f.customer_key",
+        [list(found.values()), list(found)],
     )
     return {record_id for (record_id,) in rows.fetchall()}
 

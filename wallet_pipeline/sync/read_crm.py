@@ -40,7 +40,7 @@ def read_crm(file: Path, destination: Destination, between: Callable[[], None]) 
         for key in KEYS:
             con.execute(
                 f"CREATE OR REPLACE TABLE questions AS SELECT DISTINCT {key} AS asked FROM ({query('unanswered')})"
-                f" WHERE {key} IS NOT NULL"
+                f" WHERE {key} IS NOT NULL ORDER BY asked"
             )
             _ask(con, destination, key, readers, between)
         con.execute(

@@ -12,7 +12,7 @@ from typing import Literal
 
 import duckdb
 
-from wallet_pipeline.clients.http import ConfigurationError, QuotaError
+from wallet_pipeline.clients.http import ConfigurationError, QuotaError, UnexpectedAnswerError
 from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.sync.destination import (
     DefinitionsError,
@@ -52,6 +52,7 @@ _ANOTHERS = "the CRM record belongs to another customer"
 _GONE = "the CRM record is gone"
 _MOVED = "the customer's CRM record is another one since the plan was made"
 _DIFFERS = "read back, the record holds something else than was written: it was changed in the same moment"
+_VANISHED = "read back, the record is gone: it was deleted or merged in the same moment"
 
 Kind = Literal["created", "linked", "updated"]
 
@@ -276,18 +277,18 @@ class _Sender:
 
     def _strangers(self, intentions: Iterable[Intention], records: Mapping[str, Record]) -> set[str]:
         """Return records that were found by e-mail just now, not by the plan, and are not free."""
-        found = [
-            record.record_id
+        found = {
+            one.customer_key: record.record_id
             for one in intentions
             if one.record_id is None
             and (record := records.get(one.delivery_id))
             and (record.customer_id is None or record.customer_id != one.customer_id)
-        ]
+        }
         if not found:
             return set()
         with self._asking, self.open_warehouse() as con:
             owned = owned_records(con, found)
-        return owned | {record_id for record_id, times in Counter(found).items() if times > 1}
+        return owned | {record_id for record_id, times in Counter(found.values()).items() if times > 1}
 
     def _read_back(
         self, work: _Slice, sent: list[Intention], receipts: Mapping[str, Receipt], *, is_last: bool
@@ -301,7 +302,9 @@ class _Sender:
             if record and is_verified(record, one, self._precision):
                 work.outcomes[one.delivery_id] = self._verified(work, one, record)
             elif receipt.outcome == "accepted":
-                work.outcomes[one.delivery_id] = _unverified(work, one, receipt, accepted_at)
+                work.outcomes[one.delivery_id] = _unverified(
+                    work, one, receipt, accepted_at, _DIFFERS if record else _VANISHED
+                )
             elif not is_last and (receipt.outcome == "unknown" or receipt.error_class == "identity"):
                 again.append(one)
             else:
@@ -343,14 +346,15 @@ def _via(work: _Slice, one: Intention, record: Record) -> Via | None:
     return "customer_id" if one.customer_id is not None and record.customer_id == one.customer_id else "email"
 
 
-def _unverified(work: _Slice, one: Intention, receipt: Receipt, accepted_at: datetime) -> Outcome:
+def _unverified(work: _Slice, one: Intention, receipt: Receipt, accepted_at: datetime, message: str) -> Outcome:
     via: Via | None = "created" if one.record_id is None and work.sent[one.delivery_id] == "created" else None
     return Outcome(
-        one.delivery_id, "unverified", receipt.record_id, via, accepted_at, error_class="transient", message=_DIFFERS
+        one.delivery_id, "unverified", receipt.record_id, via, accepted_at, error_class="transient", message=message
     )
 
 
 def _class_of(error: ExplainedError) -> ErrorClass:
     if isinstance(error, QuotaError):
         return "quota"
-    return "config" if isinstance(error, ConfigurationError | DefinitionsError) else "transient"
+    config = ConfigurationError | UnexpectedAnswerError | DefinitionsError
+    return "config" if isinstance(error, config) else "transient"
