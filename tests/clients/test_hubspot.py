@@ -3,12 +3,20 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.sync.conftest import Account, open_account
-from wallet_pipeline.clients.http import Answer, QuotaError, UnreachableError
-from wallet_pipeline.clients.hubspot import HubSpot, RefusedError
+from wallet_pipeline.clients.http import (
+    Answer,
+    ConfigurationError,
+    NotFoundError,
+    QuotaError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
+from wallet_pipeline.clients.hubspot import HubSpot, Operation, RefusedError
 from wallet_pipeline.clients.pacing import HubSpotPacer
 
 
@@ -193,3 +201,106 @@ def test_error_answers_are_counted(account: Account, client: HubSpot) -> None:
     with pytest.raises(RefusedError):
         client.read_contacts([], [])
     assert (client.requests, client.errors) == (5, 2)
+
+
+HALF: list[tuple[str, dict[str, Any]]] = [
+    ("truncate", {"quietly": True}),
+    ("replace", {"html": True}),
+    ("replace", {"body": ""}),
+    ("replace", {"body": []}),
+    ("replace", {"body": {"message": "hello"}}),
+    ("replace", {"body": {"results": [{"properties": {}}]}}),
+    ("replace", {"body": {"results": [{"id": "1"}]}}),
+    ("replace", {"body": {"results": [{"id": "1", "properties": {"email": 7}}]}}),
+    ("json", {"set": {"status": "PENDING"}}),
+    ("json", {"set": {"errors": "none"}}),
+]
+
+
+@pytest.mark.parametrize(("action", "details"), HALF, ids=str)
+def test_a_reading_without_a_whole_answer_is_asked_again(
+    account: Account, client: HubSpot, action: str, details: dict[str, Any]
+) -> None:
+    """An answer of success that does not show what was asked for is no answer."""
+    record_id = account.add(email="ann@x.test")
+    account.spoil("batch/read", action, **details)
+    found = client.read_contacts([record_id], ["email"]).contacts
+    assert ([one.properties["email"] for one in found], client.requests) == (["ann@x.test"], 2)
+
+
+def test_a_reading_that_never_gets_a_whole_answer_says_so(account: Account, client: HubSpot) -> None:
+    """The message names what came instead, and what to check."""
+    account.spoil("batch/read", "replace", times=9, html=True)
+    with pytest.raises(UnreachableError, match=r"no whole answer.*text/html instead of JSON.*proxy"):
+        client.read_contacts(["1"], ["email"])
+
+
+@pytest.mark.parametrize("operation", ["update", "create"])
+def test_a_write_without_a_whole_answer_is_sent_once(account: Account, client: HubSpot, operation: Operation) -> None:
+    """It may have happened: whoever asked has to look."""
+    record_id = account.add(email="ann@x.test")
+    row = {"id": record_id} if operation == "update" else {}
+    account.spoil(f"batch/{operation}", "truncate", quietly=True)
+    with pytest.raises(UnreachableError, match="no whole answer"):
+        client.write_contacts(operation, [{**row, "objectWriteTraceId": "k", "properties": {"email": "bob@x.test"}}])
+    assert account.requests() == {operation: 1}
+
+
+def test_a_create_in_a_locked_account_is_sent_again(account: Account, client: HubSpot) -> None:
+    """423 promises, as 429 does, that nothing was done."""
+    account.spoil("batch/create", "status", status=423)
+    answer = client.write_contacts("create", [{"objectWriteTraceId": "k", "properties": {"email": "a@x.test"}}])
+    assert ([one.trace_id for one in answer.contacts], account.requests()) == (["k"], {"create": 2})
+
+
+@pytest.mark.parametrize("status", [501, 505, 520, 599])
+def test_every_server_error_may_pass(account: Account, client: HubSpot, status: int) -> None:
+    """A status of 500 and above is tried again, listed by HubSpot or not."""
+    account.spoil("groups", "status", status=status)
+    assert "contactinformation" in client.read_groups()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "says"),
+    [
+        (404, {"category": "OBJECT_NOT_FOUND", "message": "Could not get some"}, RefusedError, "Could not get some"),
+        (404, {"message": "resource not found"}, NotFoundError, "HUBSPOT_API_VERSION"),
+        (414, {"message": "Cannot have more than 250 identities on a profile"}, RefusedError, "250 identities"),
+        (414, {"message": "URI Too Long"}, ConfigurationError, "proxy"),
+        (415, {}, ConfigurationError, "proxy"),
+        (400, {}, RefusedError, "no message"),
+        (409, {"errors": ["x"], "context": "y"}, RefusedError, "no message"),
+        (400, [], UnexpectedAnswerError, "does not know"),
+        (410, {"message": "gone"}, UnexpectedAnswerError, "does not know"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_an_error_is_told_by_status_and_body(
+    account: Account, client: HubSpot, status: int, body: Any, error: type[Exception], says: str
+) -> None:
+    """What is refused of the inputs, what is wrong with the settings, and what is not known are three things."""
+    account.spoil("batch/read", "status", times=9, status=status, body=body)
+    with pytest.raises(error, match=says) as raised:
+        client.read_contacts(["1"], ["email"])
+    assert type(raised.value) is error
+
+
+@pytest.mark.parametrize(
+    ("entry", "message", "ids", "trace_ids"),
+    [
+        ("a text", "a text", set(), set()),
+        (None, "no message", set(), set()),
+        ({}, "no message", set(), set()),
+        ({"message": 7, "context": []}, "7", set(), set()),
+        ({"message": "x", "context": {"ids": "1"}}, "x", {"1"}, set()),
+        ({"message": "x", "context": {"ids": [1, "2"], "objectWriteTraceId": "k"}}, "x", {"1", "2"}, {"k"}),
+        ({"message": "x", "objectWriteTraceId": ["k"], "errors": "none"}, "x", set(), {"k"}),
+    ],
+)
+def test_an_error_of_any_form_is_understood(
+    account: Account, client: HubSpot, entry: Any, message: str, ids: set[str], trace_ids: set[str]
+) -> None:
+    """Every part of an error may be missing, or be a text instead of a list."""
+    account.spoil("batch/read", "json", set={"errors": [entry]})
+    (error,) = client.read_contacts([account.add(email="ann@x.test")], []).errors
+    assert (error.message, error.ids, error.trace_ids) == (message, ids, trace_ids)

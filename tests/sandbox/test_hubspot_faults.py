@@ -1,5 +1,6 @@
 """Faults that need to know the CRM: answers that lie, and people who act between two requests."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 import requests
 from hubspot_service import PEOPLE, Crm, serve
+
+from wallet_pipeline.sandbox.hubspot import CONTACTS
 
 
 @pytest.fixture
@@ -44,6 +47,23 @@ def test_half_an_answer_of_the_right_length(crm: Crm) -> None:
     answer = crm.batch("read", [{"id": crm.id_of("ann@x.test")}], properties=[], propertiesWithHistory=[])
     with pytest.raises(requests.JSONDecodeError):
         answer.json()
+
+
+def test_a_late_answer_is_of_something_done(crm: Crm) -> None:
+    """A caller who does not wait has changed the contact all the same, a moment later."""
+    ann = crm.id_of("ann@x.test")
+    spoil(crm, "batch/update", type="delay", seconds=0.3)
+    with pytest.raises(requests.ReadTimeout):
+        crm.http.post(
+            f"{crm.url}{CONTACTS}/batch/update",
+            json={"inputs": [{"id": ann, "properties": {"city": "Paris"}}]},
+            headers={"Authorization": f"Bearer {crm.token}"},
+            timeout=0.05,
+        )
+    deadline = time.monotonic() + 10
+    while crm.values_of("ann@x.test").get("city") != "Paris":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_somebody_acts_between_two_requests(crm: Crm) -> None:

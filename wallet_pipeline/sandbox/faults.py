@@ -126,8 +126,8 @@ class Faults:
 
     @property
     def reads_bodies(self) -> bool:
-        """Whether some rule looks into request bodies."""
-        return any(rule.body is not None for rule in self._rules.values())
+        """Whether bodies are read first: for a rule that looks into them, or that acts when the caller may be gone."""
+        return any(rule.body is not None or rule.action["type"] == "delay" for rule in self._rules.values())
 
     def add(self, spec: object) -> Rule:
         """Add a rule from its JSON form, or raise BadRuleError."""
