@@ -22,7 +22,9 @@ from wallet_pipeline.warehouse.connection import connect
 
 # Short enough to try them, long enough for a busy machine.
 LIMITS = TimeLimits(connect=5, silence=20, answer=30, call=60)
-_LONGEST = {"test_demo.py", "test_dev.py", "test_cli.py", "test_real_time.py", "test_touched.py"}
+_LONGEST = {
+    "test_demo.py", "test_dev.py", "test_cli.py", "test_real_time.py", "test_touched.py", "test_sync_model.py",
+}  # fmt: skip
 
 
 class Tenant(Sandbox):

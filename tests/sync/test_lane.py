@@ -129,7 +129,7 @@ def test_a_change_passes_a_sweep(account: Account, pipeline: Pipeline, record_id
 
 
 def test_a_mass_change_by_events_does_not_pass(account: Account, pipeline: Pipeline, record_id: str) -> None:
-    """Changes that are beyond the limits are not sent in between either; the sweep goes on."""
+    """Changes that are beyond the limits are planned and stopped in between, once; the sweep goes on."""
     pipeline.use(max_none_share=0, max_none_customers=0)
     with ThreadPoolExecutor(1) as threads:
         run = begin_sweep(account, pipeline, threads)
@@ -137,3 +137,4 @@ def test_a_mass_change_by_events_does_not_pass(account: Account, pipeline: Pipel
         result = run.result(120)
     assert result is not None
     assert (result.verified, account.wallet(record_id)["wallet_status"]) == (_SWEEP, "apple")
+    assert pipeline.sql("SELECT admitted FROM crm.plans WHERE scope = 'changes'") == [(False,)]

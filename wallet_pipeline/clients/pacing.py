@@ -22,10 +22,9 @@ _CATCH_UP = 0.5
 
 @dataclass(frozen=True)
 class Quota:
-    """What one app may send in a window (seconds) and, where answers tell it, the account's day and what is left of it.
+    """How many requests one app may send in `window` seconds and, where answers tell it, in the account's day.
 
-    The share that is for other apps is taken off, but not off `limit`, which the answers tell for a window, and not off
-    `per_day`.
+    `per_window` and `left_today` are less the share for other apps; `limit` and `per_day` are as the answers tell them.
     """
 
     per_window: int

@@ -40,8 +40,13 @@ def breakdown(con: duckdb.DuckDBPyConnection, query: str) -> dg.MarkdownMetadata
 def markdown_table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MarkdownMetadataValue:
     """Return rows under their names as a Markdown table."""
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-    lines += ["| " + " | ".join("" if value is None else str(value) for value in row) + " |" for row in rows]
+    lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
     return dg.MetadataValue.md("\n".join(lines))
+
+
+def _cell(value: object) -> str:
+    """Return a value as it stands in a Markdown table: a CRM's message may hold what would end the cell."""
+    return "" if value is None else " ".join(str(value).replace("|", r"\|").split("\n"))
 
 
 @cache

@@ -90,7 +90,8 @@ class Lane:
             plan = self._plan("changes")
             self._lets_pass = plan.mass_change.admitted
             if self._lets_pass:
-                self.changes_sent += self._deliver("changes").verified
-                log.info("%d changed customers were sent in between", due)
+                sent = self._deliver("changes").verified
+                self.changes_sent += sent
+                log.info("%d of %d changed customers were sent in between", sent, due)
             else:
                 log.warning("%s", plan.mass_change.sentence)

@@ -1,6 +1,8 @@
 """What a plan holds, in figures and by a sample, and what sending it will take."""
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -52,8 +54,6 @@ class PlanResult:
 
     plan_id: str
     plan_hash: str
-    rows: int
-    by_action: dict[str, int]
     actions: dict[tuple[str, str], int]
     sample: list[PlannedRow]
     customers: int
@@ -61,6 +61,16 @@ class PlanResult:
     requests: int
     forecast: Forecast
     mass_change: MassChange
+
+    @property
+    def rows(self) -> int:
+        """Number of customers in the plan."""
+        return sum(self.actions.values())
+
+    @property
+    def by_action(self) -> dict[str, int]:
+        """Number of customers by action."""
+        return _by_action(self.actions)
 
 
 def summarise(
@@ -73,25 +83,28 @@ def summarise(
 ) -> PlanResult:
     """Sum up the plan that stands in the work file; `requests` is what making it took."""
     rows = con.execute("SELECT action, reason, count(*) FROM work.plan GROUP BY ALL ORDER BY ALL").fetchall()
-    by_action: dict[str, int] = {}
-    for action, _, customers in rows:
-        by_action[action] = by_action.get(action, 0) + customers
+    actions = {(action, reason): customers for action, reason, customers in rows}
     return PlanResult(
         plan_id=plan_id,
         plan_hash=plan_hash,
-        rows=sum(by_action.values()),
-        by_action=by_action,
-        actions={(action, reason): customers for action, reason, customers in rows},
+        actions=actions,
         sample=[PlannedRow(*row) for row in con.execute(query("plan_sample")).fetchall()],
         customers=count(con, "SELECT count(*) FROM work.compared"),
         records=count(con, "SELECT count(*) FROM work.records"),
         requests=requests,
-        forecast=_forecast(destination, by_action),
+        forecast=_forecast(destination, _by_action(actions)),
         mass_change=mass_change,
     )
 
 
-def _forecast(destination: Destination, by_action: dict[str, int]) -> Forecast:
+def _by_action(actions: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for (action, _), customers in actions.items():
+        counts[action] += customers
+    return dict(counts)
+
+
+def _forecast(destination: Destination, by_action: Mapping[str, int]) -> Forecast:
     size = min(destination.capabilities.read_batch, destination.capabilities.write_batch)
     known = math.ceil((by_action.get("update", 0) + by_action.get("link", 0)) / size)
     new = math.ceil(by_action.get("create", 0) / size)

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 
 import duckdb
@@ -67,17 +66,20 @@ def _by_tables(installation: Installation) -> Iterator[Finding]:
 
 
 def _is_of_today(con: duckdb.DuckDBPyConnection, file: Path) -> Iterator[Finding]:
-    try:
-        pending = pending_migrations(con)
-    except duckdb.CatalogException:
-        pending = [files("wallet_pipeline")]
-    if pending:
+    if _is_behind(con):
         yield warning(
             f"{file} opens, but its tables are of an earlier version: they were not looked at.",
             "`wallet-pipeline run` brings them up to date.",
         )
     else:
         yield ok(f"{file} opens.")
+
+
+def _is_behind(con: duckdb.DuckDBPyConnection) -> bool:
+    try:
+        return bool(pending_migrations(con))
+    except duckdb.CatalogException:  # a run died before it made the first table
+        return True
 
 
 def _file_for_analysts(installation: Installation) -> Iterator[Finding]:

@@ -1,5 +1,5 @@
 -- Up to three customers of each action and reason, twenty in all, with what would change. Grain and key: customer_key. UTC.
--- Read by make_plan, from the plan's work file.
+-- Read by summarise, from the plan's work file.
 WITH told AS (
     SELECT
         customer_key, record_id, action, reason, position,
