@@ -345,3 +345,16 @@ def changes(pipeline: Pipeline) -> Changes:
     """Return how many changes are due, and how many wait."""
     with pipeline.open_warehouse() as con:
         return count_changes(con, pipeline.rules, pipeline.now)
+
+
+def test_a_record_given_away_while_all_are_planned_is_not_taken(account: Account, pipeline: Pipeline) -> None:
+    """Whoever is found by a second e-mail does not get a record to which a change in between has linked another one."""
+    record_id = account.add(email="a@x.test", hs_additional_emails="b@x.test")
+    other = "email=b@x.test"
+    pipeline.customer(other, APPLE, email="b@x.test")
+    pipeline.event("customerId=A-1", GOOGLE, email="a@x.test")
+    with while_all_are_planned(account, pipeline):
+        assert pipeline.run("changes").linked == 1
+    assert pipeline.decisions() == {other: ("hold", "conflict: several customers match the record")}
+    assert pipeline.deliver().written == 0
+    assert account.wallet(record_id)["wallet_status"] == "google"

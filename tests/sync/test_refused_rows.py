@@ -89,6 +89,54 @@ def test_rows_that_were_refused_before_come_last(refused: Pipeline) -> None:
     ]
 
 
+def test_rows_of_an_unfinished_plan_stay_known_as_refused(account: Account, refused: Pipeline) -> None:
+    """A day's quota that ends the run before they are tried makes no new rows of them, to be found out once more."""
+    refused.now += timedelta(days=1)
+    refused.plan()
+    daily = {"status": 429, "body": {"policyName": "DAILY"}}
+    account.spoil("batch/read", "status", times=9, **daily)
+    assert refused.deliver().left == 1
+    account.control("DELETE", "faults")
+    assert attempts(refused) == [("data", 1)]
+    refused.now += timedelta(days=1)
+    refused.plan()
+    assert refused.sql("SELECT refused_before FROM crm.plan") == [(True,)]
+
+
+def test_a_plan_sent_twice_sends_no_refused_row_again(account: Account, refused: Pipeline) -> None:
+    """Who sends the plan once more gets no answer that is known already."""
+    account.forget_requests()
+    result = refused.deliver()
+    assert (result.rejected, result.outdated, attempts(refused)) == (0, 1, [("data", 1)])
+    assert "upsert" not in account.requests()
+
+
+def test_a_row_that_is_good_by_now_is_told_from_refused_ones(account: Account, refused: Pipeline) -> None:
+    """A CRM that takes a batch as a whole or not at all takes the good row alone, though the run sends nothing else."""
+    other = "customerId=D-1"
+    refused.customer(other, APPLE, email="d1@x.test")
+    refused.run()
+    account.switch(validation_rules={"customer_id": "[CD]-[0-9]+"}, trace_multistatus=[])
+    refused.destination = account.destination()
+    refused.now += timedelta(days=1)
+    result = refused.run()
+    assert (result.verified, result.rejected) == (1, 1)
+    assert refused.sql("SELECT customer_key FROM crm.rejections") == [(KEY,)]
+
+
+def test_errors_for_rows_that_were_refused_before_are_few(account: Account, refused: Pipeline) -> None:
+    """Rows that were all refused before are tried one by one only so far, and the list says which were not."""
+    account.switch(trace_multistatus=[])
+    refused.customers({f"customerId=B{number}": f"b{number}@x.test" for number in range(40)}, APPLE)
+    refused.run()
+    refused.destination = account.destination()
+    refused.now += timedelta(days=1)
+    result = refused.run()
+    assert (result.rejected, 20 < result.errors < 35) == (41, True)
+    together = refused.sql("SELECT count(*) FROM crm.rejections WHERE message LIKE '%not one by one: customer_id:%'")
+    assert 0 < together[0][0] < 41
+
+
 def test_a_row_without_an_answer_is_a_retry_in_the_next_plan(account: Account, pipeline: Pipeline) -> None:
     """What failed without being refused is planned again at once, as a retry."""
     account.add(email="ann@x.test", customer_id="C-1")

@@ -132,11 +132,14 @@ def withdraw(con: duckdb.DuckDBPyConnection, delivery_ids: Sequence[str], since:
 
 
 def park(con: duckdb.DuckDBPyConnection, plan_id: str, error_class: ErrorClass, message: str, now: datetime) -> None:
-    """List the plan's rows of which nothing was sent before its delivery came to an end."""
+    """List the plan's rows of which nothing was sent before its delivery came to an end.
+
+    A row that was refused before is listed already, and stays known as that.
+    """
     con.execute(
         "CREATE OR REPLACE TEMP TABLE parked AS SELECT customer_key, record_id, ? AS error_class, ? AS message,"
         " ? AS next_step, NULL AS row_hash, NULL AS definitions_hash FROM crm.plan WHERE plan_id = ? AND position > 0"
-        " AND customer_key NOT IN (SELECT customer_key FROM crm.deliveries WHERE plan_id = ?)",
+        " AND NOT refused_before AND customer_key NOT IN (SELECT customer_key FROM crm.deliveries WHERE plan_id = ?)",
         [error_class, message, _NEXT_STEPS[error_class], plan_id, plan_id],
     )
     merge_rejections(con, "FROM temp.parked", naive(now))

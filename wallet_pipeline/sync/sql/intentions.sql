@@ -1,5 +1,6 @@
 -- The next rows of the plan to send, as far as they are still the truth. Grain and key: customer_key. Times in UTC.
--- Read by deliver. A customer whose row has moved since, or is disputed by now, is left to the next plan.
+-- Read by deliver. A customer whose row has moved since, or is disputed by now, is left to the next plan; so is a row that
+-- the CRM has refused since, as when the same plan is sent twice.
 WITH next_rows AS (
     SELECT *
     FROM crm.plan
@@ -18,6 +19,8 @@ SELECT
     p.* EXCLUDE (plan_hash, planned_at)
 FROM next_rows p
 LEFT JOIN current_rows c USING (customer_key)
+ANTI JOIN crm.rejections r
+    ON r.customer_key = p.customer_key AND r.row_hash = p.row_hash AND r.last_at >= p.planned_at
 WHERE CASE
         WHEN p.reason = 'departed' THEN c.customer_key IS NULL
         ELSE c.customer_key IS NOT NULL

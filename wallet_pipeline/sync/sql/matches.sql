@@ -18,17 +18,17 @@ WITH found AS (
     LEFT JOIN work.answers by_customer_id ON by_customer_id.key = 'customer_id' AND by_customer_id.asked = asked.customer_id
     LEFT JOIN work.answers by_email ON by_email.key = 'email' AND by_email.asked = asked.email
 ),
-outside AS (  -- customers whom this plan does not look at, and whose record one of these is all the same
+outside AS (  -- customers whom this plan does not look at, or leaves to the next one, and whose record one of these is all the same
     SELECT l.customer_key, l.record_id, 'link' AS via
     FROM crm.links l
     SEMI JOIN found USING (record_id)
     SEMI JOIN wallet.customer_wallet_status USING (customer_key)
-    ANTI JOIN work.asked USING (customer_key)
+    ANTI JOIN found USING (customer_key)
     UNION
     SELECT c.customer_key, r.record_id, 'link'
     FROM work.records r
     JOIN wallet.customer_wallet_status c ON c.customer_key = $customer_identifier || '=' || r.customer_id
-    ANTI JOIN work.asked ON asked.customer_key = c.customer_key
+    ANTI JOIN found ON found.customer_key = c.customer_key
 ),
 claims AS (
     SELECT record_id, count(*) AS customers, count(*) FILTER (via <> 'email') AS by_right

@@ -3,7 +3,7 @@
 -- rule; $missing_contacts: create or skip; $create_needs_email: the CRM makes no record without an e-mail. A shared e-mail
 -- is never used: such a customer is found by customer id, or held, since any e-mail would be a guess. A row that the CRM
 -- refused is held until the row or the definitions ($definitions_hash) have changed, or the UTC day; then it comes last, so
--- that it shares its batch with its like.
+-- that it shares its batch with its like, each day with others: the few that can be tried one by one are not always the same.
 WITH judged AS (
     SELECT
         c.*,
@@ -61,6 +61,7 @@ SELECT
                 ORDER BY
                     decision[1] IN ('hold', 'skip'),
                     refused_before,
+                    CASE WHEN refused_before THEN md5(customer_key || $now::DATE::VARCHAR) END,
                     CASE decision[1] WHEN 'update' THEN 1 WHEN 'link' THEN 2 ELSE 3 END,
                     decision[2], customer_id IS NULL, customer_key
             )
