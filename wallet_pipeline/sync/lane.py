@@ -51,7 +51,7 @@ class Lane:
             if not is_ours:
                 return None
             return name_authors(
-                self._open_warehouse, self._destination, self._rules.tolerance, self._clock(), self._let_changes_pass
+                self._open_warehouse, self._destination, self._rules.tolerance, self._clock(), self._between(scope)
             )
 
     def deliver(self, scope: Scope) -> DeliveryResult | None:

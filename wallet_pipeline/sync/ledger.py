@@ -115,7 +115,7 @@ def book(con: duckdb.DuckDBPyConnection, outcomes: Sequence[Outcome], since: dat
             [rows, _OUTCOMES, naive(since)],
         )
         _close_intentions(con, naive(since))
-        _keep_links(con, naive(now))
+        merge_links(con, "SELECT * FROM outcomes WHERE via IS NOT NULL", naive(now))
         _close_verified(con, naive(now))
         _close_changes(con, naive(now))
         merge_rejections(con, "SELECT * FROM outcomes WHERE outcome <> 'verified'", naive(now))
@@ -171,6 +171,19 @@ def merge_rejections(con: duckdb.DuckDBPyConnection, rejected: str, now: datetim
     )
 
 
+def merge_links(con: duckdb.DuckDBPyConnection, found: str, now: datetime) -> None:
+    """Put rows (customer_key, record_id, via) into crm.links; one without `via` keeps how it was found before."""
+    con.execute(
+        f"""
+        MERGE INTO crm.links l USING ({found}) n ON l.customer_key = n.customer_key
+        WHEN MATCHED THEN UPDATE SET record_id = n.record_id, via = coalesce(n.via, l.via), linked_at = $now
+        WHEN NOT MATCHED THEN INSERT (customer_key, record_id, via, linked_at)
+            VALUES (n.customer_key, n.record_id, n.via, $now)
+        """,
+        {"now": now},
+    )
+
+
 def owned_records(con: duckdb.DuckDBPyConnection, found: Mapping[str, str]) -> set[str]:
     """Return which of these records, by the key of the customer who was found there, are linked to another one."""
     rows = con.execute(
@@ -206,18 +219,6 @@ def _close_intentions(con: duckdb.DuckDBPyConnection, since: datetime) -> None:
         WHERE d.delivery_id = o.delivery_id AND d.intended_at >= ?
         """,
         [since],
-    )
-
-
-def _keep_links(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
-    con.execute(
-        """
-        MERGE INTO crm.links l USING (SELECT * FROM outcomes WHERE via IS NOT NULL) o ON l.customer_key = o.customer_key
-        WHEN MATCHED THEN UPDATE SET record_id = o.record_id, via = o.via, linked_at = $now
-        WHEN NOT MATCHED THEN INSERT (customer_key, record_id, via, linked_at)
-            VALUES (o.customer_key, o.record_id, o.via, $now)
-        """,
-        {"now": now},
     )
 
 

@@ -14,7 +14,7 @@ import duckdb
 
 from wallet_pipeline.settings import Settings
 from wallet_pipeline.sync.destination import Destination, Scope
-from wallet_pipeline.sync.ledger import merge_rejections
+from wallet_pipeline.sync.ledger import merge_links, merge_rejections
 from wallet_pipeline.sync.mass_change import MassChange, judge
 from wallet_pipeline.sync.plan_summary import PlanResult, summarise
 from wallet_pipeline.sync.queries import count, one_row, query
@@ -216,15 +216,7 @@ def _admit(con: duckdb.DuckDBPyConnection, rules: PlanRules, begun: _Begun, plan
 
 def _follow_links(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
     """Keep crm.links with what was found: new links, merged records, records that are gone, customers that departed."""
-    con.execute(
-        f"""
-        MERGE INTO crm.links l USING ({query("links")}) n ON l.customer_key = n.customer_key
-        WHEN MATCHED THEN UPDATE SET record_id = n.record_id, via = coalesce(n.via, l.via), linked_at = $now
-        WHEN NOT MATCHED THEN INSERT (customer_key, record_id, via, linked_at)
-            VALUES (n.customer_key, n.record_id, n.via, $now)
-        """,
-        {"now": now},
-    )
+    merge_links(con, query("links"), now)
     con.execute(
         "DELETE FROM crm.links WHERE (customer_key, record_id) IN (SELECT (customer_key, a.linked_record_id)"
         " FROM work.compared c JOIN work.asked a USING (customer_key) WHERE NOT c.is_departed AND c.record_id IS NULL)"

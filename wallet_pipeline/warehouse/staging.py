@@ -51,7 +51,7 @@ def one_at_a_time(folder: Path, name: str) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log.info("waiting for another run, which is the %s now", name)
+            log.info("waiting for another run, which has the lock %s", name)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -61,12 +61,12 @@ def unless_taken(folder: Path, name: str) -> Iterator[bool]:
     """Say whether the block that `one_at_a_time` guards is this process's for a while; it waits for no other one."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.lock").open("w") as lock:
+        is_ours = True
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
-        else:
-            yield True
+            is_ours = False
+        yield is_ours
 
 
 def leftovers(folder: Path, before: datetime) -> list[Path]:
