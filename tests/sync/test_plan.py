@@ -281,6 +281,16 @@ def test_the_skip_policy_creates_nothing(account: Account, pipeline: Pipeline) -
     assert (pipeline.decisions(), account.contacts()) == ({KEY: ("skip", "not in the CRM")}, {})
 
 
+def test_a_customer_who_is_skipped_stands_in_no_list(account: Account, pipeline: Pipeline) -> None:
+    """Who could not be created, and need not be any more, is no open case."""
+    account.switch(validation_rules={"customer_id": "C-[2-9]"})
+    pipeline.customer(KEY, APPLE, email="ann@x.test")
+    pipeline.run()
+    pipeline.use(missing_contacts="skip")
+    pipeline.plan()
+    assert (pipeline.decisions(), pipeline.sql("FROM crm.rejections")) == ({KEY: ("skip", "not in the CRM")}, [])
+
+
 def test_an_email_on_a_record_of_another_customer_id_is_a_conflict(account: Account, pipeline: Pipeline) -> None:
     """A record that carries another customer id is not written."""
     account.add(email="ann@x.test", customer_id="C-99")

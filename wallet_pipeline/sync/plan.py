@@ -237,7 +237,7 @@ def _close_what_is_settled(con: duckdb.DuckDBPyConnection, begun: _Begun) -> Non
     """Close drift, rejections and changes of customers whom the CRM was read to be right about; list those held."""
     left_out = "SELECT customer_key FROM work.candidates ANTI JOIN work.compared USING (customer_key)"
     looked_at = f"customer_key IN (FROM work.in_scope) AND customer_key NOT IN ({left_out})"
-    settled = f"{looked_at} AND customer_key NOT IN (SELECT customer_key FROM work.plan)"
+    settled = f"{looked_at} AND customer_key NOT IN (SELECT customer_key FROM work.plan WHERE action <> 'skip')"
     con.execute(f"UPDATE crm.drift SET repaired_at = ? WHERE repaired_at IS NULL AND {settled}", [begun.now])
     con.execute(f"DELETE FROM crm.rejections WHERE {settled}")
     con.execute(
