@@ -438,6 +438,14 @@ def test_changes_may_pass_between_two_pages(account: Account, pipeline: Pipeline
     assert (turns, result.named, result.requests) == ([40, 80], 81, 81)
 
 
+def test_who_lets_nobody_pass_asks_for_one_page(account: Account, pipeline: Pipeline) -> None:
+    """A run of changes is not held up by what another run has left unasked: the rest waits for a run of all."""
+    crowd(account, pipeline, 41)
+    with account.client(SYNC_TOKEN) as client:
+        result = name(pipeline, SmallPages(client, "customer_id"))
+    assert (result.asked, name(pipeline).asked) == (40, 1)
+
+
 def test_a_crm_that_goes_away_between_two_pages_ends_it(account: Account, pipeline: Pipeline) -> None:
     """What was booked stays, and the reason is told, not raised."""
     crowd(account, pipeline, 41)

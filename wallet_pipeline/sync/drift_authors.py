@@ -78,18 +78,18 @@ def name_authors(
     destination: Destination,
     tolerance: timedelta,
     now: datetime,
-    between: Callable[[], None] = lambda: None,
+    between: Callable[[], None] | None = None,
 ) -> Authors:
     """Ask the CRM once for the history of each field in crm.drift, and note there who caused it.
 
-    `now` is aware. `between` is called between pages. A CRM that cannot be read ends it, without an error: what was
-    not answered is asked again by a later run.
+    `now` is aware. `between` is called between pages; who lets nobody pass in between asks for one page alone. A CRM
+    that cannot be read ends it, without an error. What was not answered is asked by a later run.
     """
     asked = named = requests = 0
     after = ""
     with ThreadPoolExecutor(_READERS) as readers:
         while page := _next_page(open_warehouse, destination, now, after):
-            if after and (stopped := _end_of(between)):
+            if between and after and (stopped := _end_of(between)):
                 return Authors(asked, named, requests, stopped)
             before = destination.requests
             answers, stopped = _ask(destination, tolerance, page, readers)
@@ -98,7 +98,7 @@ def name_authors(
             asked += len(answers)
             named += sum(author.changed_by != UNKNOWN for _, author in answers)
             log.info("%s: asked who caused %d differences, %d are known", destination.name, asked, named)
-            if stopped:
+            if stopped or between is None:
                 return Authors(asked, named, requests, stopped)
             after = page[-1].record_id
     return Authors(asked, named, requests, None)

@@ -50,9 +50,8 @@ class Lane:
         with self._taken(scope) as is_ours:
             if not is_ours:
                 return None
-            return name_authors(
-                self._open_warehouse, self._destination, self._rules.tolerance, self._clock(), self._between(scope)
-            )
+            between = self._let_changes_pass if scope == "all" else None
+            return name_authors(self._open_warehouse, self._destination, self._rules.tolerance, self._clock(), between)
 
     def deliver(self, scope: Scope) -> DeliveryResult | None:
         """Send the newest plan, as `deliver` does; None when changes were left to the run that has the lane."""
