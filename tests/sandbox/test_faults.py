@@ -166,6 +166,13 @@ def test_requests_are_counted_by_method_and_path(sandbox: Sandbox) -> None:
     assert sandbox.calls() == {f"GET /api/{sandbox.facts['tenant_id']}/passes": 3}
 
 
+def test_answers_are_counted_by_status(sandbox: Sandbox) -> None:
+    """The log counts answers by status, spoilt ones included, for as many requests as there are."""
+    sandbox.spoil({"type": "status", "status": 503}, times=1)
+    statuses(sandbox, 3)
+    assert sandbox.control("GET", "/requests?by=status").json() == {"200": 2, "503": 1}
+
+
 def test_last_requests_tell_path_query_and_status(sandbox: Sandbox) -> None:
     """The log shows the last requests without headers and bodies."""
     statuses(sandbox, 2)

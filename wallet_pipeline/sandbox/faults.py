@@ -97,9 +97,10 @@ class LoggedRequest:
 
 @dataclass
 class RequestLog:
-    """Counts of all requests since the start or the last `clear`, and the last requests themselves."""
+    """Counts of all requests and answers since the start or the last `clear`, and the last requests themselves."""
 
     counts: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[int] = field(default_factory=Counter)
     last: deque[LoggedRequest] = field(default_factory=lambda: deque(maxlen=LOGGED_REQUESTS))
 
     def note(self, method: str, path: str, query: str) -> LoggedRequest:
@@ -109,9 +110,15 @@ class RequestLog:
         self.last.append(entry)
         return entry
 
+    def note_answer(self, entry: LoggedRequest, status: int) -> None:
+        """Count an answer."""
+        entry.status = status
+        self.statuses[status] += 1
+
     def clear(self) -> None:
         """Forget everything."""
         self.counts.clear()
+        self.statuses.clear()
         self.last.clear()
 
 
@@ -172,6 +179,8 @@ class Faults:
         return Response(status_code=404 if rule is None else 204)
 
     async def _requests(self, request: Request) -> Response:
+        if request.query_params.get("by") == "status":
+            return JSONResponse({str(status): count for status, count in self.log.statuses.items()})
         last = request.query_params.get("last")
         if last is None:
             return JSONResponse(dict(self.log.counts))
@@ -202,7 +211,7 @@ class FaultMiddleware:
         body = b""
         if self._faults.reads_bodies:
             body, receive = await _read_ahead(receive)
-        exchange = _Exchange(self._app, scope, receive, _noting(entry, send))
+        exchange = _Exchange(self._app, scope, receive, _noting(self._faults.log, entry, send))
         target = f"{path}?{query}" if query else path
         for rule in self._faults.fired(scope["method"], target, body.decode("utf-8", "replace")):
             if await _ACTIONS[rule.action["type"]](exchange, rule.action):
@@ -262,10 +271,10 @@ class _Exchange:
             pass
 
 
-def _noting(entry: LoggedRequest, send: Send) -> Send:
+def _noting(log: RequestLog, entry: LoggedRequest, send: Send) -> Send:
     async def note(message: Message) -> None:
         if message["type"] == "http.response.start":
-            entry.status = message["status"]
+            log.note_answer(entry, message["status"])
         await send(message)
 
     return note

@@ -68,13 +68,16 @@ def _ask(
             ).fetchall()
         ]
         batches = [asked[start : start + size] for start in range(0, len(asked), size)]
-        for found in readers.map(lambda batch: destination.read(key, batch), batches):
-            _keep(con, key, found)
+        found: dict[str, Record] = {}
+        for answer in readers.map(lambda batch: destination.read(key, batch), batches):
+            found |= answer
+        _keep(con, key, found)
         log.info("%s: read %d of %d customers by %s", destination.name, first + len(asked), questions, key)
         between()
 
 
 def _keep(con: duckdb.DuckDBPyConnection, key: Key, found: Mapping[str, Record]) -> None:
+    """Keep a page of answers at once: one by one they would take five times as long."""
     rows = json.dumps(
         [
             as_json({"asked": asked, "record_id": one.record_id, "customer_id": one.customer_id, **one.fields})
