@@ -80,9 +80,9 @@ class Contacts:
         """Return the contact with this id, or the one that it was merged into."""
         if not _is_id(contact_id):
             return None
-        number = int(contact_id)
-        alias = self._connection.execute("SELECT contact_id FROM aliases WHERE old_id = ?", (number,)).fetchone()
-        row = self._connection.execute(f"{_SELECT} WHERE id = ?", alias or (number,)).fetchone()
+        row = self._connection.execute(
+            f"{_SELECT} WHERE id = coalesce((SELECT contact_id FROM aliases WHERE old_id = ?1), ?1)", (int(contact_id),)
+        ).fetchone()
         contact = _contact(row) if row else None
         return contact if contact and (contact.archived_ms is not None) == archived else None
 

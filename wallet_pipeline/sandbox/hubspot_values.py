@@ -6,6 +6,7 @@ Instants are kept as epoch milliseconds, whichever form they came in; all other 
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 
 DatetimeStyle = Literal["iso", "no_ms", "epoch_ms"]
@@ -28,8 +29,9 @@ class ValueRefusedError(Exception):
         self.code = code
 
 
+@lru_cache(maxsize=10_000)
 def iso(milliseconds: int, style: DatetimeStyle = "iso") -> str:
-    """Return an instant as text, by default `2026-11-24T10:00:00.000Z`."""
+    """Return an instant as text, by default `2026-11-24T10:00:00.000Z`. Contacts show the same ones again and again."""
     if style == "epoch_ms":
         return str(milliseconds)
     whole = style == "no_ms" and milliseconds % 1000 == 0
