@@ -192,6 +192,20 @@ def test_a_contact_that_belongs_to_another_customer_is_not_linked_in_passing(
     assert (result.conflict, account.wallet(others)["wallet_status"]) == (1, "google")
 
 
+def test_a_linked_contact_that_is_given_our_number_meanwhile_is_a_conflict(
+    account: Account, pipeline: Pipeline
+) -> None:
+    """Who is linked to a contact keeps it until somebody decides, though it carries another number by now."""
+    others = account.add(email="other@x.test")
+    pipeline.customer("accountId=A-1", GOOGLE, email="other@x.test")
+    pipeline.run()
+    pipeline.customer(KEY, APPLE, email="ann@x.test")
+    pipeline.plan()
+    account.edit(others, customer_id="C-1")
+    result = pipeline.deliver()
+    assert (result.conflict, account.wallet(others)["wallet_status"]) == (1, "google")
+
+
 def test_a_create_that_clashes_goes_back_to_linking(account: Account, pipeline: Pipeline) -> None:
     """409 because the address appeared in the last moment: the record is linked instead."""
     account.add(email="ann@x.test")

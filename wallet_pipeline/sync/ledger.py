@@ -189,6 +189,7 @@ def owned_records(con: duckdb.DuckDBPyConnection, found: Mapping[str, str]) -> s
     rows = con.execute(
         "SELECT l.record_id FROM crm.links l JOIN (SELECT unnest(?::VARCHAR[]) AS record_id,"
         " unnest(?::VARCHAR[]) AS customer_key) f USING (record_id)"
+        " SEMI JOIN wallet.customer_wallet_status c ON c.customer_key = l.customer_key"
         " WHERE l.departed_at IS NULL AND l.customer_key <> f.customer_key",
         [list(found.values()), list(found)],
     )

@@ -276,13 +276,11 @@ class _Sender:
         return Write(one.delivery_id, record.record_id, customer_id, None, fields, one.refused_before)
 
     def _strangers(self, intentions: Iterable[Intention], records: Mapping[str, Record]) -> set[str]:
-        """Return records that were found by e-mail just now, not by the plan, and are not free."""
+        """Return records that were found just now, not by the plan, and are another customer's too."""
         found = {
             one.customer_key: record.record_id
             for one in intentions
-            if one.record_id is None
-            and (record := records.get(one.delivery_id))
-            and (record.customer_id is None or record.customer_id != one.customer_id)
+            if one.record_id is None and (record := records.get(one.delivery_id))
         }
         if not found:
             return set()
