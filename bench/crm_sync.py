@@ -14,15 +14,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from bench.crm_world import (
     LIMIT,
     WINDOW_S,
+    Counted,
     CrmWorld,
+    all_customers,
     changed_customers,
+    count,
     create,
     listed_customers,
     restrict,
@@ -39,29 +42,40 @@ from wallet_pipeline.sync.plan import PlanRules
 from wallet_pipeline.warehouse.connection import connect
 
 _ROOT = Path(__file__).parent.parent
-_BATCH = 100
-_FIRST_ERROR = 400
-_RESERVE = 0.1
+_BATCH, _HISTORY_BATCH = 100, 50
+# Requests a second: all that the account allows, and what our default setting leaves of it.
+_LIMIT = LIMIT / WINDOW_S
+_PACE = _LIMIT * (1 - Settings.model_fields["hubspot_reserve"].default)
+_WIDTH = 110
 
 
 @dataclass(frozen=True)
 class Course:
     """One run over so many customers: what it took, and who of them is wrong in the CRM before and after it.
 
-    `listed` are those whom the tool itself names as failed, `needed` the requests that could not be spared.
+    `named` are those whom the tool itself keeps as failed. `needed` are the requests that the work cannot do without.
     """
 
     name: str
     customers: int
     needed: int
     spent: Spent
-    requests: int
-    errors: int
+    counted: Counted
     wrong_before: set[str]
     wrong_after: set[str]
-    listed: set[str]
+    named: set[str]
     verifies: bool
     note: str = ""
+
+
+@dataclass(frozen=True)
+class RivalCourse:
+    """How drt-core is to write, which customers, and whether it answers for the whole account then."""
+
+    name: str
+    way: Way
+    customers: set[str]
+    is_for_all: bool = True
 
 
 def main() -> None:
@@ -72,94 +86,99 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.3, help="seconds that each answer is held back (0.3)")
     parser.add_argument("--rival-contacts", type=int, default=300, help="for the rival's request a contact (300)")
     parser.add_argument("--no-rival", action="store_true", help="measure the sync alone")
-    parser.add_argument("--sync", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--sync", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.sync:
-        _plan_and_send(options.sync[0], Path(options.sync[1]))
+        url, data_dir, days = options.sync
+        _plan_and_send(url, Path(data_dir), timedelta(days=int(days)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        made = create(
-            Path(folder) / "world", options.contacts, options.changed, datetime.now(UTC).replace(microsecond=0)
-        )
-        courses = _our_courses(made, options.latency)
+        made = create(Path(folder) / "world", options.contacts, options.changed, _now().replace(microsecond=0))
+        courses = [*_our_courses(made, options.latency)]
         if not options.no_rival:
             courses += _rival_courses(made, options.latency, options.rival_contacts)
         changed = changed_customers(made)
     _print(options, courses, changed)
 
 
-def _now() -> datetime:
-    """Return the time as exactly as the CRM keeps it."""
-    return datetime.now(UTC).replace(microsecond=0)
+def _now(later: timedelta = timedelta(0)) -> datetime:
+    return datetime.now(UTC) + later
 
 
-def _plan_and_send(url: str, data_dir: Path) -> None:
-    """Run the sync of all customers once, with the settings as they are by default, in this process."""
+def _plan_and_send(url: str, data_dir: Path, later: timedelta) -> None:
+    """Run the sync of all customers once in this process, as the daily job does, with the settings as by default."""
     settings = Settings(hubspot_base_url=url, hubspot_access_token=SYNC_TOKEN, data_dir=data_dir)
     open_warehouse = partial(connect, settings.warehouse_file, settings.warehouse_wait)
-    rules, clock = PlanRules.from_settings(settings), partial(datetime.now, UTC)
     with connect_hubspot(settings) as destination:
-        lane = Lane(open_warehouse, destination, settings.staging_dir, rules, clock)
+        rules = PlanRules.from_settings(settings)
+        lane = Lane(open_warehouse, destination, settings.staging_dir, rules, partial(_now, later))
         began = time.monotonic()
         lane.plan("all")
         planned = time.monotonic()
+        lane.name_authors("all")
+        named = time.monotonic()
         lane.deliver("all")
-    print(f"plan {planned - began:.0f} s, deliver {time.monotonic() - planned:.0f} s")
+    seconds = planned - began, named - planned, time.monotonic() - named
+    print("plan {:.0f} s, who changed it {:.0f} s, deliver {:.0f} s".format(*seconds))
 
 
-def _our_courses(made: CrmWorld, latency: float) -> list[Course]:
-    courses = []
-    for row_by_row in (True, False):
-        name = "refused row by row" if row_by_row else "refused as a whole"
-        with _account(made, latency, row_by_row=row_by_row) as (own, account):
-            courses.append(_our_course(f"batches {name}", own, account))
-            time.sleep(WINDOW_S)  # the next run shall find the window empty
-            if row_by_row:
-                courses.append(_our_course("the next run: no change", own, account))
-    return courses
+def _our_courses(made: CrmWorld, latency: float) -> Iterator[Course]:
+    """Yield a run and the next one, with bad rows that are refused one by one, and with their whole batch."""
+    with _account(made, latency, row_by_row=True) as (own, account):
+        yield _our_course("bad rows are refused one by one", own, account)
+        time.sleep(WINDOW_S)  # the next run shall find the window empty
+        yield _our_course("the same day once more", own, account)
+    with _account(made, latency, row_by_row=False) as (own, account):
+        yield _our_course("a bad row's batch is refused as a whole", own, account)
+        time.sleep(WINDOW_S)
+        yield _our_course("the next day, when they are tried again", own, account, days=1)
 
 
-def _our_course(name: str, own: CrmWorld, account: Account) -> Course:
+def _our_course(name: str, own: CrmWorld, account: Account, days: int = 0) -> Course:
     before = wrong_customers(own, account)
-    due = before - listed_customers(own)
-    needed = _batches(own.contacts) + 3 * _batches(len(due))  # compare; read before, write, read back
+    due = before if days else before - listed_customers(own)
+    # One request to compare; three to look, write and read back; one to ask who has edited.
+    edited = 0 if listed_customers(own) else len(due - changed_customers(own))
+    needed = _batches(own.contacts) + 3 * _batches(len(due)) + _batches(edited, _HISTORY_BATCH)
     account.forget_requests()
-    spent = run([sys.executable, "-m", "bench.crm_sync", "--sync", account.url, str(own.data_dir)], _ROOT)
-    counted = _count(account)
-    after, listed = wrong_customers(own, account), listed_customers(own)
-    return Course(name, own.contacts, needed, spent, *counted, before, after, listed, verifies=True)
+    command = [sys.executable, "-m", "bench.crm_sync", "--sync", account.url, str(own.data_dir), str(days)]
+    spent = run(command, _ROOT)
+    counted = count(account)
+    after, named = wrong_customers(own, account), listed_customers(own)
+    return Course(name, own.contacts, needed, spent, counted, before, after, named, verifies=True)
 
 
-def _rival_courses(made: CrmWorld, latency: float, few: int) -> list[Course]:
+def _rival_courses(made: CrmWorld, latency: float, few: int) -> Iterator[Course]:
     drt = Drt(made.folder.parent / "drt")
     changed = changed_customers(made)
-    courses = []
-    ways: dict[Way, set[str]] = {
-        "batches": changed,
-        "batches with trace ids": changed,
-        "a request a contact": set(sorted(changed)[:few]),
-    }
-    for way, customers in ways.items():
+    for one in (
+        RivalCourse("what has changed, in batches", "batches", changed),
+        RivalCourse("what has changed, in batches with trace ids", "batches with trace ids", changed),
+        RivalCourse("all contacts, in batches with trace ids", "batches with trace ids", all_customers(made)),
+        RivalCourse(f"{few} contacts, a request each", "a request a contact", set(sorted(changed)[:few]), False),  # noqa: FBT003
+    ):
         with _account(made, latency, row_by_row=True) as (own, account):
-            courses.append(_rival_course(drt, way, customers, own, account))
-    return courses
+            yield _rival_course(drt, one, own, account)
 
 
-def _rival_course(drt: Drt, way: Way, customers: set[str], own: CrmWorld, account: Account) -> Course:
-    source = own.folder / "rows.parquet"
-    export(own.warehouse_file, customers, source)
-    is_all = way != "a request a contact"
-    asked = wrong_customers(own, account) if is_all else customers
-    needed = _batches(len(customers)) if is_all else len(customers)
+def _rival_course(drt: Drt, course: RivalCourse, own: CrmWorld, account: Account) -> Course:
+    source, project = own.folder / "rows.parquet", own.folder / "drt"
+    export(own.warehouse_file, course.customers, source)
+    asked = wrong_customers(own, account)
+    asked = asked if course.is_for_all else asked & course.customers
     account.forget_requests()
-    project = own.folder / "drt"
-    spent = drt.write(project, way, source, account.url, LIMIT / WINDOW_S * (1 - _RESERVE))
-    counted, failed = _count(account), failed_customers(project)
+    spent = drt.write(project, course.way, source, account.url, _PACE)
+    counted, named = count(account), failed_customers(project)
     after = wrong_customers(own, account) & asked
-    drt.retry(project, account.url)
-    note = f"after `drt retry`: {len(wrong_customers(own, account) & asked):,} wrong"
-    size = own.contacts if is_all else len(customers)
-    return Course(f"drt-core, {way}", size, needed, spent, *counted, asked, after, failed, verifies=False, note=note)
+    note = ""
+    if named:
+        drt.retry(project, account.url)
+        note = f"after `drt retry`: {len(wrong_customers(own, account) & asked):,} wrong"
+    customers = own.contacts if course.is_for_all else len(course.customers)
+    needed = counted.requests  # each of them writes
+    return Course(
+        f"drt-core: {course.name}", customers, needed, spent, counted, asked, after, named, verifies=False, note=note
+    )
 
 
 @contextmanager
@@ -171,57 +190,50 @@ def _account(made: CrmWorld, latency: float, *, row_by_row: bool) -> Iterator[tu
             yield own, account
 
 
-def _batches(customers: int) -> int:
-    return math.ceil(customers / _BATCH)
-
-
-def _count(account: Account) -> tuple[int, int]:
-    """Return how many requests the stand-in has had, and how many of them it answered by an error."""
-    answers = account.control("GET", "requests?by=status")
-    return sum(answers.values()), sum(count for status, count in answers.items() if int(status) >= _FIRST_ERROR)
+def _batches(customers: int, size: int = _BATCH) -> int:
+    return math.ceil(customers / size)
 
 
 def _print(options: argparse.Namespace, courses: list[Course], changed: set[str]) -> None:
     print(
         f"{options.contacts:,} contacts, {len(changed):,} customers changed, 1 % of the contacts refused, 1 % edited,"
-        f" 0.1 % merged;\n{LIMIT} requests in {WINDOW_S:.0f} s, answers held back {options.latency} s;"
+        f" 0.1 % merged; {LIMIT} requests in {WINDOW_S:.0f} s;\nanswers held back {options.latency} s;"
         f" the rival is {PACKAGE}\n"
     )
-    rows = [_figures(one, changed) for one in courses]
-    width = max(len(name) for name in rows[0])
     for number, one in enumerate(courses, 1):
-        print(f"{number}. {one.name}")
-        for line in [*one.spent.output.strip().splitlines()[-1:], one.note]:
-            print(f"   {line[:150]}" if line else "", end="\n" if line else "")
-    print()
-    print(" " * width, *(f"{number:>9}" for number in range(1, len(courses) + 1)))
-    for name in rows[0]:
-        print(f"{name:{width}}", *(f"{row[name]:>9}" for row in rows))
+        notes = [*one.spent.output.strip().splitlines()[-1:], one.note]
+        print(f"{number}. {one.name}", *(f"   {note[:_WIDTH]}" for note in notes if note), sep="\n")
+    columns = [_figures(one, changed) for one in courses]
+    width = max(len(name) for name in columns[0])
+    print("\n" + " " * width, *(f"{number:>9}" for number in range(1, len(courses) + 1)))
+    for name in columns[0]:
+        print(f"{name:{width}}", *(f"{column[name]:>9}" for column in columns))
 
 
 def _figures(one: Course, changed: set[str]) -> dict[str, str]:
     """Return the table's column of one course."""
-    seconds, allowed = one.spent.seconds, LIMIT / WINDOW_S
-    right = one.customers - len(one.wrong_after)
-    put_right = len(one.wrong_before - one.wrong_after)
+    seconds, spent, counted = one.spent.seconds, one.spent, one.counted
+    speed, right = one.needed / seconds, one.customers - len(one.wrong_after)
     return {
-        "customers": f"{one.customers:,}",
-        "wrong in the CRM before": f"{len(one.wrong_before):,}",
+        "contacts": f"{one.customers:,}",
+        "wrong before": f"{len(one.wrong_before):,}",
         "wrong afterwards": f"{len(one.wrong_after):,}",
-        "  of these named as failed": f"{len(one.wrong_after & one.listed):,}",
-        "  of these edited by people": f"{len(one.wrong_after - changed):,}",
-        "named as failed, but right": f"{len(one.listed - one.wrong_after):,}",
+        "  named as failed": f"{len(one.wrong_after & one.named):,}",
+        "  only edited by people": f"{len(one.wrong_after - changed):,}",
+        "named as failed, but right": f"{len(one.named - one.wrong_after):,}",
         "seconds": f"{seconds:.1f}",
-        "requests": f"{one.requests:,}",
-        "requests a contact": f"{one.requests / one.customers:.3f}",
-        "answers that are errors": f"{one.errors / one.requests:.1%}",
         "contacts verified a second": f"{right / seconds:,.0f}" if one.verifies else "-",
-        "contacts put right a second": f"{put_right / seconds:,.0f}",
-        "speed: of the limit": f"{one.needed / seconds / allowed:.0%}",
-        "speed: less the reserve": f"{one.needed / seconds / allowed / (1 - _RESERVE):.0%}",
-        "requests: less the reserve": f"{one.requests / seconds / allowed / (1 - _RESERVE):.0%}",
-        "peak memory, MB": f"{one.spent.peak_mb:,.0f}",
-        "processor seconds": f"{one.spent.processor_s:.0f}",
+        "contacts put right a second": f"{len(one.wrong_before - one.wrong_after) / seconds:,.0f}",
+        "requests": f"{counted.requests:,}",
+        "  that write": f"{counted.writes:,}",
+        "  for each contact": f"{counted.requests / one.customers:.3f}",
+        "  answered by an error": f"{counted.errors / counted.requests:.1%}",
+        "  that cannot be spared": f"{one.needed:,}",
+        "  these, of the limit": f"{speed / _LIMIT:.0%}",
+        "  these, less the reserve": f"{speed / _PACE:.0%}",
+        "  all, less the reserve": f"{counted.requests / seconds / _PACE:.0%}",
+        "peak memory, MB": f"{spent.peak_mb:,.0f}",
+        "processor seconds": f"{spent.processor_s:.0f}",
     }
 
 

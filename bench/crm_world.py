@@ -28,6 +28,7 @@ _SQL = Path(__file__).parent
 _SEED, _PASSES = 7, 0
 _CHUNK = 1 << 20
 _NO_LIMIT = 10**9
+_FIRST_ERROR = 400
 # Of all contacts: one in so many is refused by a rule of the account, edited by people, merged with another one.
 _REFUSED, _EDITED, _MERGED = 100, 100, 1000
 _CONTACTS = """
@@ -40,6 +41,15 @@ FROM wallet.customer_wallet_status
 JOIN crm.links USING (customer_key)
 ORDER BY record_id::BIGINT
 """
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Requests that the stand-in has had, those of them that write, and its answers of a status from 400."""
+
+    requests: int
+    writes: int
+    errors: int
 
 
 @dataclass(frozen=True)
@@ -144,6 +154,14 @@ def restrict(made: CrmWorld, account: Account, latency: float, *, row_by_row: bo
     account.control("POST", "faults", {"path": "^/crm/", "action": delay})
 
 
+def count(account: Account) -> Counted:
+    """Return what the stand-in has counted since its counters were set to nothing."""
+    answers, calls = account.control("GET", "requests?by=status"), account.control("GET", "requests")
+    errors = sum(times for status, times in answers.items() if int(status) >= _FIRST_ERROR)
+    reads = sum(times for call, times in calls.items() if call.startswith("GET ") or call.endswith("/batch/read"))
+    return Counted(sum(calls.values()), sum(calls.values()) - reads, errors)
+
+
 def wrong_customers(made: CrmWorld, account: Account) -> set[str]:
     """Return the ids of the customers whom the CRM does not show as they are in truth."""
     file = made.folder / "contacts.json"
@@ -166,6 +184,11 @@ def listed_customers(made: CrmWorld) -> set[str]:
 def changed_customers(made: CrmWorld) -> set[str]:
     """Return the ids of the customers whose truth has changed since the first sync."""
     return _customer_ids(made, "SELECT customer_key FROM wallet.customer_status_changes WHERE valid_to IS NOT NULL")
+
+
+def all_customers(made: CrmWorld) -> set[str]:
+    """Return the ids of all customers."""
+    return _customer_ids(made, "SELECT customer_key FROM wallet.customer_wallet_status")
 
 
 def _customer_ids(made: CrmWorld, keys: str) -> set[str]:
