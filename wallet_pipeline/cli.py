@@ -32,6 +32,8 @@ from wallet_pipeline.settings import load_settings, read_settings
 from wallet_pipeline.support.doctor.examination import examine
 from wallet_pipeline.support.doctor.finding import Finding, many
 from wallet_pipeline.support.doctor.installation import Installation
+from wallet_pipeline.support.explain.asking import ExplainRules, explain
+from wallet_pipeline.support.explain.text import as_text
 from wallet_pipeline.sync.hubspot import connect
 from wallet_pipeline.sync.plan import PlanRules, make_plan
 from wallet_pipeline.sync.plan_summary import PlanResult
@@ -172,6 +174,32 @@ def _moment(_context: click.Context, _option: click.Parameter, value: str | None
             f"{value} has no time zone. Write it as 2026-01-31T08:00:00Z, or with +01:00 behind it."
         )
     return moment
+
+
+def _past_moment(context: click.Context, option: click.Parameter, value: str | None) -> datetime | None:
+    moment = _moment(context, option, value)
+    if moment and moment > datetime.now(UTC):
+        raise click.BadParameter(f"{value} lies in the future.")
+    return moment
+
+
+@main.command("explain")
+@click.argument("who")
+@click.option(
+    "--as-of", metavar="TIME", callback=_past_moment, help="As it was known at this time: 2026-01-31T08:00:00Z."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; docs/explain.md describes it.")
+def explain_customer(who: str, as_of: datetime | None, as_json: bool) -> None:  # noqa: FBT001  click gives it by name
+    """Tell why a customer has the status they have, and what the CRM was told.
+
+    WHO is an identifier such as customerId=1042, an e-mail, a pass id or the id of a CRM record. Nothing is written.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    _checkout()
+    settings = load_settings()
+    rules = ExplainRules.from_settings(settings)
+    found = explain(settings.warehouse_file, settings.warehouse_wait, rules, who, as_of, datetime.now(UTC))
+    click.echo(found.as_json() if as_json else as_text(found))
 
 
 def _web_address(_context: click.Context, _option: click.Parameter, value: str) -> str:

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
@@ -19,10 +19,12 @@ from tests.conftest import Data, Script, Tenant, make_pass, make_passes
 from wallet_pipeline.clients.http import AuthenticationError, NotFoundError, ScopeError, UnexpectedAnswerError
 from wallet_pipeline.collect.page_loader import SnapshotError
 from wallet_pipeline.collect.pass_snapshot import approve_snapshot, take_over
+from wallet_pipeline.warehouse.connection import naive
 from wallet_pipeline.warehouse.staging import attached
 
 StartScript = Callable[[str], Script]
 APPLE = {"apple": "2026-01-03T00:00:00Z"}
+APPROVED = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 
 
 def pass_ids(data: Data) -> list[str]:
@@ -365,25 +367,26 @@ def test_held_snapshot_is_not_compared_with(tenant: Tenant, data: Data) -> None:
 
 def test_approval_takes_a_held_snapshot_over(data: Data, held: str) -> None:
     """An approved snapshot is evidence: passes that it does not list end their runs."""
-    approve_snapshot(data.open, data.staging, held)
+    approve_snapshot(data.open, data.staging, held, APPROVED)
     assert data.rows("SELECT pass_id FROM raw.passes WHERE last_snapshot IS NULL ORDER BY 1") == [
         (f"pass-{number:04}",) for number in range(2, 10)
     ]
 
 
 def test_approval_is_booked(data: Data, held: str) -> None:
-    """An approved snapshot is accepted, and says that it was approved and why it was held."""
-    snapshot = approve_snapshot(data.open, data.staging, held)
+    """An approved snapshot is accepted, and says when it was approved and why it was held."""
+    snapshot = approve_snapshot(data.open, data.staging, held, APPROVED)
     assert (snapshot.snapshot_id, snapshot.verdict, snapshot.reason) == (
         held,
         "accepted",
         "approved; it was held: shrunken: 8 passes, 10 in the last accepted snapshot; the limit is 90%",
     )
+    assert data.rows("SELECT approved_at FROM raw.snapshots WHERE approved_at IS NOT NULL") == [(naive(APPROVED),)]
 
 
 def test_approval_removes_the_staging_file(data: Data, held: str) -> None:
     """After its approval nothing of a held snapshot is left in the staging folder."""
-    approve_snapshot(data.open, data.staging, held)
+    approve_snapshot(data.open, data.staging, held, APPROVED)
     assert data.staged_files() == []
 
 
@@ -391,7 +394,7 @@ def test_approval_removes_the_staging_file(data: Data, held: str) -> None:
 def test_unknown_approval_is_explained(data: Data, held: str, unknown: str) -> None:
     """An approval of no held snapshot says so and names the held ones."""
     with pytest.raises(SnapshotError) as raised:
-        approve_snapshot(data.open, data.staging, unknown)
+        approve_snapshot(data.open, data.staging, unknown, APPROVED)
     assert str(raised.value) == (
         f"There is no held snapshot {unknown!r} to approve (the last held ones: {held}). Run without an approval to"
         " take a new one."
@@ -400,9 +403,9 @@ def test_unknown_approval_is_explained(data: Data, held: str, unknown: str) -> N
 
 def test_second_approval_is_refused(data: Data, held: str) -> None:
     """A snapshot is approved once."""
-    approve_snapshot(data.open, data.staging, held)
+    approve_snapshot(data.open, data.staging, held, APPROVED)
     with pytest.raises(SnapshotError, match="There is no held snapshot"):
-        approve_snapshot(data.open, data.staging, held)
+        approve_snapshot(data.open, data.staging, held, APPROVED)
 
 
 def test_approval_without_its_file_changes_nothing(data: Data, held: str) -> None:
@@ -410,7 +413,7 @@ def test_approval_without_its_file_changes_nothing(data: Data, held: str) -> Non
     (data.staging / f"held-{held}.duckdb").unlink()
     content = data.content()
     with pytest.raises(SnapshotError, match="There is no held snapshot"):
-        approve_snapshot(data.open, data.staging, held)
+        approve_snapshot(data.open, data.staging, held, APPROVED)
     assert data.content() == content
 
 

@@ -70,17 +70,23 @@ def test_result_counts_the_rows(derived: Data, bi_file: Path) -> None:
 
 
 def test_file_holds_nothing_else(derived: Data, bi_file: Path) -> None:
-    """Analysts find the published tables and no other ones."""
+    """Analysts find the published tables and views, and no other ones."""
     publish_now(derived, bi_file)
-    tables = read(bi_file, "SELECT schema_name, table_name FROM duckdb_tables() ORDER BY 2")
+    tables = read(
+        bi_file,
+        "SELECT schema_name, table_name FROM duckdb_tables() UNION ALL"
+        " SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal ORDER BY 2",
+    )
     assert tables == [("main", name) for name in sorted(PUBLISHED)]
 
 
 def test_everything_is_described(derived: Data, bi_file: Path) -> None:
-    """Each published table and column has a comment, after the stages have built their tables anew."""
+    """Each published table, view and column has a comment, after the stages have built their tables anew."""
     publish_now(derived, bi_file)
     bare = """
         SELECT table_name AS name FROM duckdb_tables() WHERE trim(coalesce(comment, '')) = ''
+        UNION ALL
+        SELECT view_name FROM duckdb_views() WHERE NOT internal AND trim(coalesce(comment, '')) = ''
         UNION ALL
         SELECT table_name || '.' || column_name FROM duckdb_columns()
         WHERE NOT internal AND trim(coalesce(comment, '')) = ''

@@ -74,8 +74,8 @@ def take_snapshot(
         return snapshot
 
 
-def approve_snapshot(open_warehouse: OpenWarehouse, staging_dir: Path, held_id: str) -> Snapshot:
-    """Make a held snapshot evidence after all. Raises SnapshotError when there is none of that id."""
+def approve_snapshot(open_warehouse: OpenWarehouse, staging_dir: Path, held_id: str, now: datetime) -> Snapshot:
+    """Make a held snapshot evidence after all, from `now` (aware) on. Raises SnapshotError when there is none."""
     staged = _held_file(staging_dir, held_id)
     with open_warehouse() as con:
         row = con.execute(
@@ -92,9 +92,9 @@ def approve_snapshot(open_warehouse: OpenWarehouse, staging_dir: Path, held_id: 
             )
         with attached(con, staged, "staging"), transaction(con):
             con.execute(
-                "UPDATE raw.snapshots SET verdict = 'accepted', reason = 'approved; it was held: ' || reason"
-                " WHERE snapshot_id = ?",
-                [held_id],
+                "UPDATE raw.snapshots SET verdict = 'accepted', reason = 'approved; it was held: ' || reason,"
+                " approved_at = ? WHERE snapshot_id = ?",
+                [naive(now), held_id],
             )
             merge_runs(con, held_id)
         snapshot = _booked(con, held_id)

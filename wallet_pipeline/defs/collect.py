@@ -82,7 +82,7 @@ def pass_snapshot(
     with explained():
         settings = pipeline.settings()
         if config.approve_snapshot:
-            snapshot = approve_snapshot(pipeline.open_warehouse, settings.staging_dir, config.approve_snapshot)
+            snapshot = approve_snapshot(pipeline.open_warehouse, settings.staging_dir, config.approve_snapshot, now())
         else:
             snapshot = _new_snapshot(pipeline)
     accepted = snapshot.verdict == "accepted"

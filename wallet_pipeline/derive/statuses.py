@@ -1,6 +1,7 @@
 """Run the status rules: from the evidence in `raw.*` to registers, customers and their history."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -10,6 +11,8 @@ import duckdb
 import idna
 
 from wallet_pipeline.warehouse.connection import naive, transaction
+
+_VIEWS = ("ordered_evidence", "register_decisions")
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,24 @@ def derive_statuses(con: duckdb.DuckDBPyConnection, rules: StatusRules, now: dat
 
 def derive_registers(con: duckdb.DuckDBPyConnection, rules: StatusRules) -> None:
     """Build wallet.registers and wallet.ignored_events anew, in the caller's transaction."""
+    with weighed_evidence(con, rules):
+        _rebuild(con, "ignored_events")
+        _rebuild(con, "registers", "wallet_registers")
+
+
+@contextmanager
+def weighed_evidence(con: duckdb.DuckDBPyConnection, rules: StatusRules) -> Iterator[None]:
+    """Hold, for the length of a block, the evidence and what it decides.
+
+    That is in temporary tables and views: evidence_events and wallet_evidence, ordered_evidence and register_decisions.
+    """
     con.execute("SET VARIABLE staleness = ?", [rules.staleness])
     _build_temporary(con, "evidence_events", "wallet_evidence")
-    _rebuild(con, "ignored_events")
-    _rebuild(con, "registers", "wallet_registers")
+    for view in _VIEWS:
+        con.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS {query(view)}")
+    yield
+    for view in _VIEWS:
+        con.execute(f"DROP VIEW temp.{view}")
     drop_temporary(con, "wallet_evidence", "evidence_events")
 
 
@@ -63,13 +80,21 @@ def derive_customers(con: duckdb.DuckDBPyConnection, rules: StatusRules, now: da
 def identify_passes(con: duckdb.DuckDBPyConnection, rules: StatusRules) -> None:
     """Build wallet.pass_identifiers anew from the evidence; leaves the temporary table pass_identities."""
     con.execute("SET VARIABLE staleness = ?", [rules.staleness])
+    _build_temporary(con, "evidence_events", "pass_identities")
+    with identifier_order(con, rules):
+        _rebuild(con, "pass_identifiers")
+    drop_temporary(con, "evidence_events")
+
+
+@contextmanager
+def identifier_order(con: duckdb.DuckDBPyConnection, rules: StatusRules) -> Iterator[None]:
+    """Hold, for the length of a block, what the query pass_identifiers takes beside the table pass_identities."""
     _register_ascii_domain(con)
     con.execute("CREATE OR REPLACE TEMP TABLE identifier_order (rank INTEGER, name VARCHAR, path VARCHAR)")
     for rank, name in enumerate(rules.identifier_order, start=1):
         con.execute("INSERT INTO identifier_order VALUES (?, ?, ?)", [rank, name, f'$."{name}"'])
-    _build_temporary(con, "evidence_events", "pass_identities")
-    _rebuild(con, "pass_identifiers")
-    drop_temporary(con, "evidence_events", "identifier_order")
+    yield
+    drop_temporary(con, "identifier_order")
 
 
 @lru_cache(maxsize=65_536)  # many passes, few domains

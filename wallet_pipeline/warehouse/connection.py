@@ -60,6 +60,31 @@ def look_into(warehouse_file: Path, wait: float) -> Iterator[duckdb.DuckDBPyConn
 
 
 @contextmanager
+def readable(con: duckdb.DuckDBPyConnection, warehouse_file: Path, wait: float) -> Iterator[None]:
+    """Give another connection the warehouse as database `warehouse`, to read, for the length of a block.
+
+    Waits as `look_into` does. Raises WarehouseError, also when the warehouse lacks a migration: it is not brought up to
+    date here.
+    """
+    if not warehouse_file.exists():
+        raise WarehouseError(
+            f"There is no warehouse {warehouse_file}: nothing was read yet. Run `wallet-pipeline run`."
+        )
+    quoted = str(warehouse_file).replace("'", "''")
+    attach = f"ATTACH '{quoted}' AS warehouse (READ_ONLY)"
+    _patiently(lambda: con.execute(attach), warehouse_file, deadline=time.monotonic() + wait)
+    try:
+        if pending_migrations(con, schema="warehouse.main"):
+            raise WarehouseError(
+                f"The warehouse {warehouse_file} was made by an earlier version. Run `wallet-pipeline plan` or"
+                " `wallet-pipeline run` once: that brings it up to date."
+            )
+        yield
+    finally:
+        con.execute("DETACH warehouse")
+
+
+@contextmanager
 def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Commit what the block does, or nothing of it."""
     con.execute("BEGIN")
@@ -95,10 +120,12 @@ def migrate(con: duckdb.DuckDBPyConnection, folder: Traversable | None = None) -
             con.execute("INSERT INTO schema_migrations VALUES (?, now() AT TIME ZONE 'UTC')", [script.name])
 
 
-def pending_migrations(con: duckdb.DuckDBPyConnection, folder: Traversable | None = None) -> list[Traversable]:
+def pending_migrations(
+    con: duckdb.DuckDBPyConnection, folder: Traversable | None = None, schema: str = "main"
+) -> list[Traversable]:
     """Return the files of `migrations/` that the warehouse has not had yet, in order."""
     folder = folder or files("wallet_pipeline.warehouse") / "migrations"
-    applied = {name for (name,) in con.execute("SELECT name FROM schema_migrations").fetchall()}
+    applied = {name for (name,) in con.execute(f"SELECT name FROM {schema}.schema_migrations").fetchall()}
     scripts = [one for one in folder.iterdir() if one.name.endswith(".sql") and one.name not in applied]
     return sorted(scripts, key=lambda one: one.name)
 
@@ -106,10 +133,17 @@ def pending_migrations(con: duckdb.DuckDBPyConnection, folder: Traversable | Non
 def _open(file: Path, deadline: float, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     if not read_only and not file.exists():
         _create(file)
+    return _patiently(lambda: duckdb.connect(file, read_only=read_only), file, deadline)
+
+
+def _patiently(
+    attempt: Callable[[], duckdb.DuckDBPyConnection], file: Path, deadline: float
+) -> duckdb.DuckDBPyConnection:
+    """Make an attempt at the file again and again while another process holds it, until the deadline."""
     reported = None
     while True:
         try:
-            return duckdb.connect(file, read_only=read_only)
+            return attempt()
         except duckdb.Error as error:
             holder = _HOLDER.search(str(error))
             if holder is None:

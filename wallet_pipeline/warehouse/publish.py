@@ -1,6 +1,7 @@
 """The copy of the warehouse that analysts read: written aside, then put in place at once."""
 
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ PUBLISHED = {
     "customer_status_changes": "wallet.customer_status_changes",
     "pass_customers": "wallet.pass_customers",
     "unmatched_passes": "wallet.unmatched_passes",
+    "wallet_observations": "raw.wallet_observations",
     "wallet_events": "raw.wallet_events",
     "ignored_events": "wallet.ignored_events",
     "unusable_deliveries": "raw.unusable_deliveries",
@@ -30,7 +32,10 @@ PUBLISHED = {
     "crm_drift": "crm.drift",
     "crm_fights": "crm.fights",
     "crm_rejections": "crm.rejections",
+    "customer_timeline": "wallet.customer_timeline",
 }
+# Views there, too, over the tables: as a table it would make the file nearly twice as large.
+_VIEWS = {"customer_timeline"}
 # Readable by DuckDB 1.4, 1.5 and 2.x.
 _STORAGE_VERSION = "v1.4.0"
 
@@ -72,7 +77,10 @@ def _write(con: duckdb.DuckDBPyConnection, aside: Path) -> dict[str, int]:
     con.execute(f"ATTACH '{quoted}' AS bi (STORAGE_VERSION '{_STORAGE_VERSION}')")
     try:
         for name, source in PUBLISHED.items():
-            con.execute(f"CREATE TABLE bi.main.{name} AS FROM {source}")
+            if name in _VIEWS:
+                con.execute(f"CREATE VIEW bi.main.{name} AS {_over_published_tables(con, source)}")
+            else:
+                con.execute(f"CREATE TABLE bi.main.{name} AS FROM {source}")
             _copy_comments(con, source, name)
         con.execute("CHECKPOINT bi")
     except duckdb.Error:
@@ -82,6 +90,20 @@ def _write(con: duckdb.DuckDBPyConnection, aside: Path) -> dict[str, int]:
         raise
     con.execute("DETACH bi")
     return _count(con, aside)
+
+
+def _over_published_tables(con: duckdb.DuckDBPyConnection, view: str) -> str:
+    """Return the query of a view of the warehouse, with the published name of each table in it.
+
+    The warehouse keeps it in DuckDB's own writing, where each table is followed by its alias.
+    """
+    (sql,) = con.execute(
+        "SELECT sql FROM duckdb_views() WHERE schema_name || '.' || view_name = ?", [view]
+    ).fetchone() or ("",)
+    text = str(sql).partition(" AS ")[2]
+    for name, source in PUBLISHED.items():
+        text = re.sub(rf"\b{re.escape(source)} AS\b", f"{name} AS", text)
+    return text
 
 
 def _copy_comments(con: duckdb.DuckDBPyConnection, source: str, name: str) -> None:
@@ -100,7 +122,8 @@ def _copy_comments(con: duckdb.DuckDBPyConnection, source: str, name: str) -> No
         [schema, table],
     ).fetchall()
     for column, comment in comments:
-        what = f"TABLE bi.main.{name}" if column is None else f'COLUMN bi.main.{name}."{column}"'
+        kind = "VIEW" if name in _VIEWS else "TABLE"
+        what = f"{kind} bi.main.{name}" if column is None else f'COLUMN bi.main.{name}."{column}"'
         text = (comment or "").replace("'", "''")
         con.execute(f"COMMENT ON {what} IS '{text}'")
 

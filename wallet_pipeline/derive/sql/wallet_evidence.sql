@@ -1,6 +1,7 @@
 -- The pieces of evidence that can matter for a register. Grain: pass_id, wallet, piece. Times in UTC.
 -- A run of equal observations counts as its first, its last, and the first one after each anchor inside it: an event, or
--- an observation of "installed" that another run or an incomplete snapshot puts there. Read by wallet_registers.
+-- an observation of "installed" that another run or an incomplete snapshot puts there. is_missing: the list lacks the pass;
+-- given_at: the date of installation as the list gives it, believed or not. Read by ordered_evidence.
 WITH accepted AS (
     SELECT
         snapshot_id, started_at, complete,
@@ -85,20 +86,21 @@ snapshot_times AS (
     SELECT TRUE, started_at, min(snapshot_id) FROM accepted WHERE complete GROUP BY started_at
 ),
 observations AS (
-    SELECT pass_id, wallet, present, installed_at, first_at AS observed_at, first_snapshot AS snapshot_id FROM bounded
+    SELECT
+        pass_id, wallet, present, installed_at AS given_at, complete_only AS is_missing, first_at AS observed_at,
+        first_snapshot AS snapshot_id
+    FROM bounded
     UNION
-    SELECT pass_id, wallet, present, installed_at, last_at, last_snapshot FROM bounded
+    SELECT pass_id, wallet, present, installed_at, complete_only, last_at, last_snapshot FROM bounded
     UNION
-    SELECT a.pass_id, a.wallet, a.present, a.installed_at, s.started_at, s.snapshot_id
+    SELECT a.pass_id, a.wallet, a.present, a.installed_at, a.complete_only, s.started_at, s.snapshot_id
     FROM anchored a
     ASOF JOIN snapshot_times s ON a.complete_only = s.complete_only AND a.after_at <= s.started_at
 ),
 dated AS (
     SELECT
-        pass_id, wallet, present, observed_at, snapshot_id,
-        CASE
-            WHEN installed_at BETWEEN TIMESTAMP '2000-01-01' AND observed_at + INTERVAL 5 MINUTE THEN installed_at
-        END AS installed_at
+        *,
+        CASE WHEN given_at BETWEEN TIMESTAMP '2000-01-01' AND observed_at + INTERVAL 5 MINUTE THEN given_at END AS installed_at
     FROM observations
 )
 SELECT
@@ -107,7 +109,9 @@ SELECT
     occurred_at AS piece_at,
     NULL::TIMESTAMP AS installed_at,
     occurred_at AS effective_at,
-    event_id AS piece_id
+    event_id AS piece_id,
+    NULL::TIMESTAMP AS given_at,
+    FALSE AS is_missing
 FROM evidence_events
 WHERE no_evidence IS NULL
 UNION ALL
@@ -117,5 +121,7 @@ SELECT
     observed_at,
     installed_at,
     greatest(installed_at, observed_at - getvariable('staleness')),
-    snapshot_id
+    snapshot_id,
+    given_at,
+    is_missing
 FROM dated
