@@ -230,6 +230,21 @@ def test_a_create_that_clashes_again_is_rejected(account: Account, pipeline: Pip
     assert (result.rejected, pipeline.sql("SELECT error_class FROM crm.rejections")) == (1, [("identity",)])
 
 
+def test_a_clash_is_no_link_to_the_record_that_it_names(account: Account, pipeline: Pipeline) -> None:
+    """That another customer's record holds the same values does not make it ours."""
+    never = {"wallet_status": "none"}
+    pipeline.customer("accountId=B-1", never, email="bob@x.test")
+    pipeline.run()
+    ((others,),) = pipeline.sql("SELECT record_id FROM crm.links")
+    said = {"category": "CONFLICT", "message": f"Contact already exists. Existing ID: {others}"}
+    account.spoil("batch/create", "status", times=2, status=409, body=said)
+    pipeline.customer("accountId=A-1", never, email="ann@x.test")
+    result = pipeline.run()
+    assert (result.verified, result.rejected, pipeline.sql("SELECT customer_key FROM crm.links")) == (
+        0, 1, [("accountId=B-1",)],
+    )  # fmt: skip
+
+
 def test_messages_in_the_lists_hold_no_personal_data(account: Account, pipeline: Pipeline) -> None:
     """What the CRM said is kept without the customer's id and e-mail."""
     said = "Property values were bad for ann@x.test with customer C-1 in [C-1, ann@x.test]"

@@ -55,8 +55,7 @@ def failed(write: Write, error: RowError, batch: Sequence[Write]) -> Receipt:
     if error.owners and not any(owner in message for owner in error.owners):
         message += f" (record {', '.join(sorted(error.owners))})"
     kind = error_class(error)
-    record_id = write.record_id or next(iter(error.owners), None)
-    return Receipt(write.trace_id, "unknown" if kind in _PASSING else "failed", record_id, kind, message)
+    return Receipt(write.trace_id, "unknown" if kind in _PASSING else "failed", write.record_id, kind, message)
 
 
 def unknown(write: Write, message: str) -> Receipt:
