@@ -184,20 +184,22 @@ FAULTS = (
     Fault("somebody deletes the contact in that moment", _archive),
 )
 
-# What an account may do differently, in all its answers. A bad row of each kind is among what is written.
+# What an account may do differently, in all its answers, and results in another order in each of them.
 VARIANTS: dict[str, dict[str, Any]] = {
-    "results in another order": {"shuffle": True},
-    "errors on 200": {"partial_status": "success"},
-    "numErrors wrong": {"num_errors": "wrong"},
-    "numErrors absent": {"num_errors": "absent"},
-    "errors name their row in a text": {"trace_in_errors": "string"},
-    "errors name their row at the top": {"trace_in_errors": "top_level"},
-    "one bad row refuses the whole batch": {"trace_multistatus": []},
-    "results without trace ids and properties": {"trace_in_results": False, "write_results": "empty"},
-    "missing ids are not named": {"missing_in_errors": False},
-    "a missing member stands for no value, times without milliseconds": {
+    "errors on 200, numErrors wrong, a row named in a text; no member for no value, times without milliseconds": {
+        "shuffle": True,
+        "partial_status": "success",
+        "num_errors": "wrong",
+        "trace_in_errors": "string",
         "null_values": "missing",
         "datetime_out": "no_ms",
     },
-    "times as numbers": {"datetime_out": "epoch_ms"},
+    "numErrors absent, a row named at the top; missing ids not named, times as numbers": {
+        "num_errors": "absent",
+        "trace_in_errors": "top_level",
+        "missing_in_errors": False,
+        "datetime_out": "epoch_ms",
+    },
+    "results without trace ids and properties": {"trace_in_results": False, "write_results": "empty"},
+    "one bad row refuses the whole batch": {"trace_multistatus": []},
 }

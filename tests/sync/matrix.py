@@ -183,25 +183,25 @@ class World:
         self.destination.client.__exit__()
 
     def populate(self, faults: Iterable[Fault], each: int = 2) -> None:
-        """Give each fault customers, linked with a state that is not the truth any more, and unknown to the CRM."""
+        """Give each fault customers: linked to a contact that holds no state yet, and unknown to the CRM."""
         self.groups = [_group(number, fault, each) for number, fault in enumerate(faults)]
         known = [one for group in self.groups for one in group.customers["update"]]
         for start in range(0, len(known), BATCH):
             self._add(known[start : start + BATCH])
-        self.tell(APPLE, "update")
-        self.pipeline.run()
-        self.destination.receipts.clear()
-        self.account.forget_requests()
+        self.pipeline.sql(
+            "INSERT INTO crm.links (customer_key, record_id, via, linked_at)"
+            " SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), 'customer_id', now()::TIMESTAMP",
+            [[one.key for one in known], [one.record_id for one in known]],
+        )
 
     def everyone(self) -> list[Customer]:
         """Return all customers."""
         return [one for group in self.groups for one in group.everyone()]
 
-    def tell(self, truth: dict[str, Any], *kinds: Kind) -> None:
-        """Let the truth of all customers, or of those of some kinds, change."""
+    def tell(self, truth: dict[str, Any]) -> None:
+        """Let the truth of all customers change."""
         self.truth = truth | {"wallet_last_changed_at": self.pipeline.now - timedelta(hours=1)}
-        told = [one for one in self.everyone() if one.kind in (kinds or KINDS)]
-        self.pipeline.customers({one.key: one.email for one in told}, self.truth)
+        self.pipeline.customers({one.key: one.email for one in self.everyone()}, self.truth)
 
     def spoil(self, path: str, action: Action, *, name: str | None = None, times: int | None = None) -> int:
         """Let requests to a path, those that hold a value, be spoilt; return the rule's id."""
