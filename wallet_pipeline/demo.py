@@ -23,6 +23,7 @@ from wallet_pipeline.demo_events import (
 from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.headless import log_file, run_daily, run_insights
 from wallet_pipeline.playground import SETTLE_WINDOW, Sandbox, daemon, receiver, sandbox
+from wallet_pipeline.warehouse.queries import one_row, row_count
 
 _HISTORY = timedelta(days=90)
 _INSTALLS, _UNINSTALLS, _EDITS = 15, 10, 8
@@ -158,12 +159,13 @@ def _value(text: str | None) -> str | datetime | None:
 
 def _outcome(box: Sandbox, since: datetime) -> str:
     with duckdb.connect(box.bi_file, read_only=True) as con:
-        counts = con.execute(
+        counts = one_row(
+            con,
             "SELECT count(*), count(*) FILTER (outcome = 'verified'), count(*) FILTER (reason = 'drift')"
             " FROM crm_deliveries WHERE intended_at >= ?",
             [since.replace(tzinfo=None)],
-        ).fetchone() or (0, 0, 0)
-        customers = _count(con, "customer_wallet_status")
+        )
+        customers = row_count(con, "customer_wallet_status")
     written = len(_written(box, since))
     if written == 0:
         return f"   0 of {customers} contacts written: the CRM already holds the truth.\n"
@@ -177,10 +179,10 @@ def _summary(box: Sandbox) -> str:
             "SELECT wallet_status, count(*) FROM customer_wallet_status GROUP BY ALL ORDER BY ALL"
         ).fetchall()
         figures = [(f"customers with wallet_status {status}", count) for status, count in statuses] + [
-            ("written to the CRM in all runs", _count(con, "crm_deliveries")),
-            ("verified by reading back", _count(con, "crm_deliveries WHERE outcome = 'verified'")),
-            ("passes unmatched (no usable identifier)", _count(con, "unmatched_passes")),
-            ("passes in conflict", _count(con, "identity_conflicts WHERE kind = 'conflict'")),
+            ("written to the CRM in all runs", row_count(con, "crm_deliveries")),
+            ("verified by reading back", row_count(con, "crm_deliveries WHERE outcome = 'verified'")),
+            ("passes unmatched (no usable identifier)", row_count(con, "unmatched_passes")),
+            ("passes in conflict", row_count(con, "identity_conflicts WHERE kind = 'conflict'")),
         ]
         held = con.execute(
             "SELECT 'held back: ' || reason, count(*) FROM crm_plan WHERE action = 'hold' GROUP BY ALL ORDER BY ALL"
@@ -195,11 +197,6 @@ def _summary(box: Sandbox) -> str:
             "The UI:       make dev",
         ]
     )
-
-
-def _count(con: duckdb.DuckDBPyConnection, source: str) -> int:
-    row = con.execute(f"SELECT count(*) FROM {source}").fetchone()
-    return int(row[0]) if row else 0
 
 
 def _must(succeeded: bool, step: str, box: Sandbox) -> None:  # noqa: FBT001

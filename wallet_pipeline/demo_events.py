@@ -12,6 +12,7 @@ from wallet_pipeline.derive.touched import count_touched
 from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.playground import Sandbox
 from wallet_pipeline.warehouse.connection import connect
+from wallet_pipeline.warehouse.queries import one_row, row_count
 
 INSTALLS, UNINSTALLS = 30, 20
 _MISCHIEF = {
@@ -69,7 +70,8 @@ def wait_for_repetitions(box: Sandbox) -> dict[str, int]:
 def course_since(box: Sandbox, since: datetime) -> Course:
     """Return how the events since then (aware) went."""
     with connect(box.home / "warehouse.duckdb", _TIME_LIMIT_S) as con:
-        row = con.execute(
+        events, contacts, to_inbox, to_crm = one_row(
+            con,
             """
             WITH events AS (
                 SELECT pass_id, any_value(occurred_at) AS occurred_at, min(received_at) AS received_at
@@ -92,8 +94,7 @@ def course_since(box: Sandbox, since: datetime) -> Course:
             LEFT JOIN contacts USING (customer_key)
             """,
             {"since": since.astimezone(UTC).replace(tzinfo=None)},
-        ).fetchone()
-    events, contacts, to_inbox, to_crm = row or (0, 0, None, None)
+        )
     return Course(events, contacts, Percentiles(*(to_inbox or (0, 0))), Percentiles(*(to_crm or (0, 0))))
 
 
@@ -110,7 +111,7 @@ def _sent(box: Sandbox) -> dict[str, int]:
 
 def _at_rest(box: Sandbox) -> bool:
     with connect(box.home / "warehouse.duckdb", _TIME_LIMIT_S) as con:
-        (changes,) = con.execute("SELECT count(*) FROM wallet.changed_customers").fetchone() or (0,)
+        changes = row_count(con, "wallet.changed_customers")
         is_taken = newest_delivery(box.home / "inbox.sqlite") == taken_up_to(con)
         return is_taken and not count_touched(con) and not changes
 

@@ -11,6 +11,7 @@ from wallet_pipeline.derive.arrivals import measure_silence, sum_up_arrivals
 from wallet_pipeline.derive.vendor_totals import compare_total
 from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.sync.fights import sum_up_fights
+from wallet_pipeline.warehouse.queries import one_row
 
 _HOUR = timedelta(hours=1)
 _NEVER_RECEIVED = "No delivery has ever been received: real time is not set up."
@@ -37,8 +38,7 @@ def _check(asset: str, name: str, claim: str, query: str, advice: str) -> dg.Ass
     @dg.asset_check(asset=asset, name=name, description=claim)
     def check(pipeline: Pipeline) -> dg.AssetCheckResult:
         with explained(), pipeline.open_warehouse() as con:
-            found = con.execute(query).fetchone()
-        count = int(found[0]) if found else 0
+            (count,) = one_row(con, query)
         return _told(
             passed=count == 0,
             description=claim if count == 0 else f"{count} rows break this: {claim} {advice}",
@@ -125,9 +125,9 @@ def no_fights(pipeline: Pipeline) -> dg.AssetCheckResult:
 def unmatched_share(pipeline: Pipeline) -> dg.AssetCheckResult:
     """Compare the share of passes without a customer with its limit."""
     with explained(), pipeline.open_warehouse() as con:
-        unmatched, passes = con.execute(
-            "SELECT count(*) FILTER (resolution = 'unmatched'), count(*) FROM wallet.pass_customers"
-        ).fetchone() or (0, 0)
+        unmatched, passes = one_row(
+            con, "SELECT count(*) FILTER (resolution = 'unmatched'), count(*) FROM wallet.pass_customers"
+        )
     limit = pipeline.settings().max_unmatched_share
     share = unmatched / passes if passes else 0.0
     advice = (

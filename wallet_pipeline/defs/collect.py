@@ -13,7 +13,8 @@ from wallet_pipeline.collect.pass_snapshot import (
 from wallet_pipeline.collect.wallet_events import take_events
 from wallet_pipeline.collect.webhooks.understanding import EventMapping
 from wallet_pipeline.defs.resources import Pipeline, explained, now, settings_of_definitions
-from wallet_pipeline.defs.tables import breakdown, definition_metadata, description, row_count
+from wallet_pipeline.defs.tables import breakdown, definition_metadata, description
+from wallet_pipeline.warehouse.queries import row_count
 
 DAILY = dg.FreshnessPolicy.time_window(fail_window=TOO_LATE_AFTER, warn_window=LATE_AFTER)
 insights_days = dg.DailyPartitionsDefinition(start_date=str(settings_of_definitions().insights_first_day), end_offset=1)

@@ -8,11 +8,12 @@ import duckdb
 
 from wallet_pipeline.defs.collect import DAILY
 from wallet_pipeline.defs.resources import Extent, Pipeline, explained, now
-from wallet_pipeline.defs.tables import breakdown, definition_metadata, description, row_count
+from wallet_pipeline.defs.tables import breakdown, definition_metadata, description
 from wallet_pipeline.derive.arrivals import derive_event_arrivals
 from wallet_pipeline.derive.statuses import derive_statuses
 from wallet_pipeline.derive.touched import derive_touched
 from wallet_pipeline.derive.trends import derive_adoption_daily
+from wallet_pipeline.warehouse.queries import one_row, row_count
 
 CUSTOMER_TABLES = (
     "customer_wallet_status", "customer_status_changes", "pass_customers", "unmatched_passes", "identity_conflicts",
@@ -60,10 +61,11 @@ def statuses(context: dg.AssetExecutionContext, config: Extent, pipeline: Pipeli
 
 
 def _of_registers(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    counts = con.execute(
+    counts = one_row(
+        con,
         "SELECT count(*) FILTER (installed AND wallet = 'apple'), count(*) FILTER (installed AND wallet = 'google'),"
-        " count(*) FILTER (changed_at_inferred) FROM wallet.registers"
-    ).fetchone() or (0, 0, 0)
+        " count(*) FILTER (changed_at_inferred) FROM wallet.registers",
+    )
     ignored = breakdown(con, "SELECT reason, count(*) AS events FROM wallet.ignored_events GROUP BY ALL ORDER BY ALL")
     names = ("installed_apple", "installed_google", "inferred_uninstalls")
     return dict(zip(names, counts, strict=True)) | {"ignored_events": ignored}

@@ -25,12 +25,6 @@ def definition_metadata(table: str) -> dict[str, Any]:
     }
 
 
-def row_count(con: duckdb.DuckDBPyConnection, table: str) -> int:
-    """Return the number of rows of a table."""
-    row = con.execute(f"SELECT count(*) FROM {table}").fetchone()
-    return int(row[0]) if row else 0
-
-
 def breakdown(con: duckdb.DuckDBPyConnection, query: str) -> dg.MarkdownMetadataValue:
     """Return the rows of a short query as a Markdown table."""
     cursor = con.execute(query)

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import duckdb
 
 from wallet_pipeline.derive.statuses import drop_temporary, query
 from wallet_pipeline.warehouse.connection import naive, transaction
+from wallet_pipeline.warehouse.queries import aware, one_row
 
 MISSING_SHARE = 0.01
 _DAYS_JUDGED = 7
@@ -83,7 +84,7 @@ def derive_event_arrivals(con: duckdb.DuckDBPyConnection) -> None:
 def sum_up_arrivals(con: duckdb.DuckDBPyConnection) -> Arrivals:
     """Return how the events of the last seven complete days of wallet.event_arrivals arrived."""
     with _arrived_events(con):
-        sums = con.execute(query("arrival_sums"), {"days": _DAYS_JUDGED}).fetchone() or (0, 0, 0, None, None)
+        sums = one_row(con, query("arrival_sums"), {"days": _DAYS_JUDGED})
     return Arrivals(*sums)
 
 
@@ -92,17 +93,18 @@ def measure_silence(con: duckdb.DuckDBPyConnection, now: datetime) -> Silence | 
 
     Usual is the longest pause between deliveries that ended in the last 30 days, and an hour at least.
     """
-    last, longest = con.execute(
+    last, longest = one_row(
+        con,
         "WITH deliveries AS"
         " (SELECT received_at FROM raw.wallet_events UNION ALL SELECT received_at FROM raw.unusable_deliveries),"
         " pauses AS (SELECT received_at, received_at - lag(received_at) OVER (ORDER BY received_at) AS pause"
         " FROM deliveries)"
         " SELECT max(received_at), max(pause) FILTER (received_at >= $since) FROM pauses",
         {"since": naive(now - _USUAL_OVER)},
-    ).fetchone() or (None, None)
+    )
     if last is None:
         return None
-    since = last.replace(tzinfo=UTC)
+    since = aware(last)
     return Silence(since, now - since, max(longest or _SHORTEST_USUAL, _SHORTEST_USUAL))
 
 

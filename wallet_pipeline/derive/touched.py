@@ -22,6 +22,7 @@ from wallet_pipeline.derive.statuses import (
     query,
 )
 from wallet_pipeline.warehouse.connection import transaction
+from wallet_pipeline.warehouse.queries import one_row, row_count
 
 _EVIDENCE = ("raw.wallet_events", "raw.passes", "raw.wallet_observations")
 _BY_PASS = (
@@ -48,7 +49,7 @@ def derive_touched(con: duckdb.DuckDBPyConnection, rules: StatusRules, now: date
     """
     with _small_warehouse(con):
         con.execute("CREATE TABLE touched.component AS SELECT DISTINCT pass_id FROM raw.touched_passes")
-        passes = _count(con, "touched.component")
+        passes = row_count(con, "touched.component")
         if passes == 0:
             return Touched(0, 0, 0)
         _gather(con, rules)
@@ -59,12 +60,12 @@ def derive_touched(con: duckdb.DuckDBPyConnection, rules: StatusRules, now: date
             changed = _put_back(con, now)
             con.execute("DELETE FROM raw.touched_passes")
         drop_temporary(con, "touched_customers")
-        return Touched(passes, _count(con, "touched.component"), changed)
+        return Touched(passes, row_count(con, "touched.component"), changed)
 
 
 def count_touched(con: duckdb.DuckDBPyConnection) -> int:
     """Return how many passes have events that no derivation has seen."""
-    return _count(con, "(SELECT DISTINCT pass_id FROM raw.touched_passes)")
+    return row_count(con, "(SELECT DISTINCT pass_id FROM raw.touched_passes)")
 
 
 @contextmanager
@@ -83,7 +84,7 @@ def _small_warehouse(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
 @contextmanager
 def _inside(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Let names lead into the small warehouse for the length of a block."""
-    (home,) = con.execute("SELECT current_database()").fetchone() or ("",)
+    (home,) = one_row(con, "SELECT current_database()")
     con.execute("USE touched")
     try:
         yield
@@ -94,7 +95,7 @@ def _inside(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
 def _gather(con: duckdb.DuckDBPyConnection, rules: StatusRules) -> None:
     """Bring in the evidence of the touched passes and of all that share a value with them, before or now."""
     con.execute("CREATE TABLE touched.added AS FROM touched.component")
-    while _count(con, "touched.added"):
+    while row_count(con, "touched.added"):
         for table in _EVIDENCE:
             con.execute(f"INSERT INTO touched.{table} FROM {table} SEMI JOIN touched.added USING (pass_id)")
         with _inside(con):
@@ -136,8 +137,3 @@ def _put_back(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
         " UNION SELECT customer_key FROM touched.wallet.customer_wallet_status"
     )
     return mark_changed(con, now)
-
-
-def _count(con: duckdb.DuckDBPyConnection, table: str) -> int:
-    row = con.execute(f"SELECT count(*) FROM {table}").fetchone()
-    return int(row[0]) if row else 0

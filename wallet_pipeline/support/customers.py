@@ -1,12 +1,12 @@
 """Whom somebody means who names a customer as people do: by identifier, e-mail, pass id or CRM record id."""
 
 from dataclasses import dataclass
-from importlib.resources import files
 
 import duckdb
 
 from wallet_pipeline.derive.statuses import StatusRules, normalise_identifier
 from wallet_pipeline.errors import ExplainedError
+from wallet_pipeline.warehouse.queries import read_query
 
 _NAMED_AT_ONCE = 10
 
@@ -36,7 +36,8 @@ def find_customer(con: duckdb.DuckDBPyConnection, asked: str, rules: StatusRules
     name, value = split_identifier(asked, rules)
     if name and value is not None:
         value = normalise_identifier(con, name, value)
-    found = con.execute(_query("named_customers"), {"asked": asked, "name": name, "value": value}).fetchall()
+    named = read_query("wallet_pipeline.support", "named_customers")
+    found = con.execute(named, {"asked": asked, "name": name, "value": value}).fetchall()
     keys = sorted({key for key, _ in found if key is not None})
     strays = sorted({pass_id for key, pass_id in found if key is None})
     if not found:
@@ -70,7 +71,3 @@ def _several(asked: str, names: list[str]) -> str:
     shown = ", ".join(names[:_NAMED_AT_ONCE])
     more = f" and {len(names) - _NAMED_AT_ONCE} more" if len(names) > _NAMED_AT_ONCE else ""
     return f"Several are meant by {asked}: {shown}{more}. Name one of these."
-
-
-def _query(name: str) -> str:
-    return (files("wallet_pipeline.support") / "sql" / f"{name}.sql").read_text()

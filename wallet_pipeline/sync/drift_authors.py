@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -14,6 +14,7 @@ from wallet_pipeline.sync.destination import MERGE, TIME_FIELDS, Destination, Va
 from wallet_pipeline.sync.queries import as_json, query
 from wallet_pipeline.sync.read_back import is_equal
 from wallet_pipeline.warehouse.connection import OpenWarehouse, naive, transaction
+from wallet_pipeline.warehouse.queries import aware
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ def _next_page(open_warehouse: OpenWarehouse, destination: Destination, now: dat
             query("drift_unasked"), {"since": naive(now - _ASKED_FOR), "after": after, "records": records}
         ).fetchall()
     return [
-        _Drift(key, record_id, field, expected, found, found_at.replace(tzinfo=UTC), is_repaired)
+        _Drift(key, record_id, field, expected, found, aware(found_at), is_repaired)
         for key, record_id, field, expected, found, found_at, is_repaired in rows
     ]
 
@@ -187,7 +188,7 @@ def _place(versions: Sequence[Version], found: Value, found_at: datetime) -> int
 
 
 def _value(field: str, text: str | None) -> Value:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC) if text and field in TIME_FIELDS else text
+    return aware(datetime.fromisoformat(text)) if text and field in TIME_FIELDS else text
 
 
 def _keep(open_warehouse: OpenWarehouse, answers: _Answer) -> None:

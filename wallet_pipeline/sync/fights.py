@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 
 import duckdb
 
-from wallet_pipeline.sync.queries import one_row, query
+from wallet_pipeline.sync.queries import query
 from wallet_pipeline.warehouse.connection import naive
+from wallet_pipeline.warehouse.queries import one_row
 
 _GOES_ON = timedelta(days=7)
 _ADVICE = (

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import duckdb
@@ -11,6 +11,7 @@ import duckdb
 from wallet_pipeline.sync.destination import FIELDS, ErrorClass, Fields, Value
 from wallet_pipeline.sync.queries import as_json, query
 from wallet_pipeline.warehouse.connection import naive, transaction
+from wallet_pipeline.warehouse.queries import aware
 
 Via = Literal["created", "customer_id", "email"]
 
@@ -203,7 +204,7 @@ def _intention(row: tuple[Any, ...]) -> Intention:
 
 
 def _aware(value: Value) -> Value:
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+    return aware(value) if isinstance(value, datetime) else value
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:

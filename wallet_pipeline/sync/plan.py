@@ -17,10 +17,11 @@ from wallet_pipeline.sync.destination import Destination, Scope
 from wallet_pipeline.sync.ledger import merge_links, merge_rejections
 from wallet_pipeline.sync.mass_change import MassChange, judge
 from wallet_pipeline.sync.plan_summary import PlanResult, summarise
-from wallet_pipeline.sync.queries import count, one_row, query
+from wallet_pipeline.sync.queries import query
 from wallet_pipeline.sync.read_crm import WORK_TABLES, read_crm
 from wallet_pipeline.sync.setup_crm import require_definitions
 from wallet_pipeline.warehouse.connection import OpenWarehouse, naive, transaction, undone
+from wallet_pipeline.warehouse.queries import one_row, row_count
 from wallet_pipeline.warehouse.staging import attached, work_file
 
 _HELD_A_WALLET = "coalesce(held_wallet_status, 'none') <> 'none'"
@@ -95,7 +96,7 @@ def make_plan(
     definitions = require_definitions(destination)
     with work_file(work_dir, "plan") as file:
         with open_warehouse() as con, attached(con, file, "work"):
-            changes_until = count(con, "SELECT coalesce(max(number), 0) FROM wallet.changed_customers")
+            (changes_until,) = one_row(con, "SELECT coalesce(max(number), 0) FROM wallet.changed_customers")
             con.execute(
                 f"CREATE TABLE work.in_scope AS {query('in_scope')}", {"all": scope == "all", "now": naive(now)}
             )
@@ -193,15 +194,13 @@ def _replace_plan(con: duckdb.DuckDBPyConnection, begun: _Begun) -> tuple[str, s
 
 def _admit(con: duckdb.DuckDBPyConnection, rules: PlanRules, begun: _Begun, plan_id: str, plan_hash: str) -> MassChange:
     """Judge the new plan, and keep the verdict beside it: `deliver` sends no other plan than an admitted one."""
-    turning = count(
-        con, f"SELECT count(*) FROM work.plan WHERE position > 0 AND {_HELD_A_WALLET} AND wallet_status = 'none'"
-    )
+    turning = row_count(con, f"work.plan WHERE position > 0 AND {_HELD_A_WALLET} AND wallet_status = 'none'")
     if begun.scope == "all":
-        of = count(con, f"SELECT count(*) FROM work.compared WHERE {_HELD_A_WALLET}")
+        of = row_count(con, f"work.compared WHERE {_HELD_A_WALLET}")
     else:
         turning += one_row(con, query("turned_by_events"), {"now": begun.now})[0]
         # The CRM was not asked for the others: those who have a wallet stand for those who have one there.
-        of = turning + count(con, "SELECT count(*) FROM wallet.customer_wallet_status WHERE wallet_status <> 'none'")
+        of = turning + row_count(con, "wallet.customer_wallet_status WHERE wallet_status <> 'none'")
     verdict = judge(turning, of, rules.max_none_share, rules.max_none_customers, begun.scope, plan_hash, begun.approved)
     con.execute(
         "INSERT INTO crm.plans (plan_id, plan_hash, planned_at, turning_to_none, with_wallet, admitted, verdict, scope,"

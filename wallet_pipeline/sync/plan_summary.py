@@ -9,7 +9,8 @@ import duckdb
 
 from wallet_pipeline.sync.destination import Destination
 from wallet_pipeline.sync.mass_change import MassChange
-from wallet_pipeline.sync.queries import count, query
+from wallet_pipeline.sync.queries import query
+from wallet_pipeline.warehouse.queries import row_count
 
 # Requests for a slice: to read it, write it and read it back; one more to look for what is to be created, by e-mail.
 _FOR_A_KNOWN_SLICE, _FOR_A_NEW_SLICE = 3, 4
@@ -89,8 +90,8 @@ def summarise(
         plan_hash=plan_hash,
         actions=actions,
         sample=[PlannedRow(*row) for row in con.execute(query("plan_sample")).fetchall()],
-        customers=count(con, "SELECT count(*) FROM work.compared"),
-        records=count(con, "SELECT count(*) FROM work.records"),
+        customers=row_count(con, "work.compared"),
+        records=row_count(con, "work.records"),
         requests=requests,
         forecast=_forecast(destination, _by_action(actions)),
         mass_change=mass_change,

@@ -1,33 +1,14 @@
-"""What the parts of the sync share in speaking to DuckDB: the texts of `sql/`, and values on their way in and out."""
+"""The texts of the sync's `sql/`, and values on their way into a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from importlib.resources import files
+from functools import partial
 from typing import Any
 
-import duckdb
-
 from wallet_pipeline.warehouse.connection import naive
+from wallet_pipeline.warehouse.queries import read_query
 
-
-def query(name: str) -> str:
-    """Return the text of `sql/<name>.sql`."""
-    return (files("wallet_pipeline.sync") / "sql" / f"{name}.sql").read_text()
-
-
-def one_row(
-    con: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()
-) -> tuple[Any, ...]:
-    """Return the first row of a query that has one for sure."""
-    row = con.execute(sql, values).fetchone()
-    if row is None:
-        raise LookupError(sql)
-    return row
-
-
-def count(con: duckdb.DuckDBPyConnection, sql: str) -> int:
-    """Return the number that a query counts."""
-    return int(one_row(con, sql)[0])
+query = partial(read_query, "wallet_pipeline.sync")
 
 
 def as_json(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import duckdb
 
 from wallet_pipeline.sync.destination import FIELDS, KEYS, TIME_FIELDS, Destination, Key, Record
-from wallet_pipeline.sync.queries import as_json, count, query
+from wallet_pipeline.sync.queries import as_json, query
+from wallet_pipeline.warehouse.queries import row_count
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def _ask(
     between: Callable[[], None],
 ) -> None:
     """Read all questions in batches, several at a time, and keep the answers."""
-    questions = count(con, "SELECT count(*) FROM questions")
+    questions = row_count(con, "questions")
     size = destination.capabilities.read_batch
     page = size * _BATCHES_AT_ONCE
     for first in range(0, questions, page):

@@ -10,8 +10,9 @@ import duckdb
 from wallet_pipeline.collect.pass_snapshot import LATE_AFTER
 from wallet_pipeline.support.doctor.finding import Check, Finding, age, many, ok, problem, warning
 from wallet_pipeline.support.doctor.installation import Installation
-from wallet_pipeline.support.doctor.queries import aware, query, row
+from wallet_pipeline.support.doctor.queries import query
 from wallet_pipeline.sync.fights import sum_up_fights
+from wallet_pipeline.warehouse.queries import aware, one_row
 
 # Classes of errors that pass without anybody's doing.
 _PASSING = frozenset({"transient", "quota"})
@@ -51,7 +52,7 @@ def _fights(con: duckdb.DuckDBPyConnection, now: datetime) -> Iterator[Finding]:
 
 def _unmatched(con: duckdb.DuckDBPyConnection, installation: Installation) -> Iterator[Finding]:
     order = installation.settings.identifier_order
-    passes, unmatched, bare = row(
+    passes, unmatched, bare = one_row(
         con,
         "SELECT (SELECT count(*) FROM wallet.pass_customers), count(*),"
         " count(*) FILTER (identifiers IS NULL OR identifiers = '{}') FROM wallet.unmatched_passes",
@@ -93,7 +94,7 @@ def _shown(name: str) -> str:
 
 
 def _conflicts(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
-    passes, values, names = row(
+    passes, values, names = one_row(
         con,
         "SELECT count(*) FILTER (kind = 'conflict'), count(*) FILTER (kind = 'shared'),"
         " coalesce(string_agg(DISTINCT identifier_name, ', ' ORDER BY identifier_name), '')"

@@ -12,9 +12,10 @@ from wallet_pipeline.collect.webhooks.inbox import survey
 from wallet_pipeline.derive.arrivals import measure_silence, sum_up_arrivals
 from wallet_pipeline.support.doctor.finding import Check, Finding, age, many, ok, warning
 from wallet_pipeline.support.doctor.installation import Installation
-from wallet_pipeline.support.doctor.queries import aware, query, row
+from wallet_pipeline.support.doctor.queries import query
 from wallet_pipeline.sync.plan import PlanRules, count_changes
 from wallet_pipeline.warehouse.connection import naive
+from wallet_pipeline.warehouse.queries import aware, one_row
 
 _MICROSECONDS = 1_000_000
 _COUNTED_UP_TO = 100_000
@@ -94,7 +95,7 @@ def _arrivals(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
 
 
 def _repetition(con: duckdb.DuckDBPyConnection, now: datetime) -> Iterator[Finding]:
-    deliveries, again, since = row(con, query("repeated_deliveries"), {"since": naive(now - _A_WEEK)})
+    deliveries, again, since = one_row(con, query("repeated_deliveries"), {"since": naive(now - _A_WEEK)})
     if not deliveries:
         return
     share = again / deliveries
@@ -130,7 +131,7 @@ def _unusable(con: duckdb.DuckDBPyConnection, now: datetime) -> Iterator[Finding
 
 def _changes(con: duckdb.DuckDBPyConnection, installation: Installation, now: datetime) -> Iterator[Finding]:
     changes = count_changes(con, PlanRules.from_settings(installation.settings), now)
-    (oldest,) = row(con, "SELECT min(changed_at) FROM wallet.changed_customers")
+    (oldest,) = one_row(con, "SELECT min(changed_at) FROM wallet.changed_customers")
     text = f"Changed customers: {changes.due} due for the CRM, {changes.waiting} that have yet to come to rest."
     if oldest is None or not changes.due or (old := now - aware(oldest)) <= _SLOW + _cap(installation):
         yield ok(text)

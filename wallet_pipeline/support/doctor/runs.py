@@ -9,8 +9,9 @@ import duckdb
 from wallet_pipeline.collect.pass_snapshot import LATE_AFTER, TOO_LATE_AFTER
 from wallet_pipeline.support.doctor.finding import Check, Finding, age, many, ok, problem, warning
 from wallet_pipeline.support.doctor.installation import Installation
-from wallet_pipeline.support.doctor.queries import aware, query, row
+from wallet_pipeline.support.doctor.queries import query
 from wallet_pipeline.warehouse.connection import naive
+from wallet_pipeline.warehouse.queries import aware, one_row
 
 _RUN = "Start `wallet-pipeline run`, and see that it is started every day: docs/setup.md, Schedules."
 _A_MONTH, _AN_HOUR = timedelta(days=30), timedelta(hours=1)
@@ -29,20 +30,18 @@ def run_checks(con: duckdb.DuckDBPyConnection, installation: Installation) -> di
 
 
 def _snapshot(con: duckdb.DuckDBPyConnection, now: datetime) -> Iterator[Finding]:
-    newest = row(
-        con,
-        "SELECT snapshot_id, started_at, verdict, reason FROM raw.snapshots ORDER BY snapshot_id DESC LIMIT 1",
-    )
+    newest = con.execute(
+        "SELECT snapshot_id, started_at, verdict, reason FROM raw.snapshots ORDER BY snapshot_id DESC LIMIT 1"
+    ).fetchone()
     if newest and newest[2] == "held":
         yield problem(
             f"The newest snapshot, {age(now - aware(newest[1]))} old, is held and no evidence: {newest[3]}.",
             f"If it is right: `wallet-pipeline run --approve-snapshot {newest[0]}`. Else run again.",
         )
-    accepted = row(
-        con,
+    accepted = con.execute(
         "SELECT started_at, passes, undated, complete FROM raw.snapshots WHERE verdict = 'accepted'"
-        " ORDER BY snapshot_id DESC LIMIT 1",
-    )
+        " ORDER BY snapshot_id DESC LIMIT 1"
+    ).fetchone()
     if not accepted:
         yield warning("No snapshot of the passes was ever accepted.", _RUN)
         return
@@ -87,7 +86,7 @@ def _deliveries(con: duckdb.DuckDBPyConnection, now: datetime) -> Iterator[Findi
 
 
 def _insights(con: duckdb.DuckDBPyConnection, now: datetime) -> Iterator[Finding]:
-    (day, fetched_at) = row(con, "SELECT max(day), max(fetched_at) FROM raw.insights_days")
+    (day, fetched_at) = one_row(con, "SELECT max(day), max(fetched_at) FROM raw.insights_days")
     if day is None:
         yield warning("No day was ever read from Insights: there are no trends.", _RUN)
         return
@@ -96,7 +95,9 @@ def _insights(con: duckdb.DuckDBPyConnection, now: datetime) -> Iterator[Finding
 
 
 def _insights_names(con: duckdb.DuckDBPyConnection, now: datetime) -> Iterator[Finding]:
-    events, without_wallet, without_type = row(con, query("insights_names"), {"since": naive(now - _A_MONTH).date()})
+    events, without_wallet, without_type = one_row(
+        con, query("insights_names"), {"since": naive(now - _A_MONTH).date()}
+    )
     for name, setting, lacking in (
         ("wallet", "INSIGHTS_DEVICE", without_wallet),
         ("pass type", "INSIGHTS_PASS_TYPE", without_type),

@@ -20,6 +20,7 @@ from wallet_pipeline.support.doctor.clocks import judge_clock
 from wallet_pipeline.support.doctor.finding import Finding, each, ok, problem, warning
 from wallet_pipeline.support.doctor.installation import ATTEMPTS, LIMITS, Installation
 from wallet_pipeline.warehouse.connection import look_into, naive
+from wallet_pipeline.warehouse.queries import one_row
 
 _ONE_EVENT = "Events | take 1 | project eventId"
 _WALLETS = ("apple", "google")
@@ -135,9 +136,10 @@ def _vendor_totals(client: WalletCrew, installation: Installation) -> Iterator[F
 def _follows(con: duckdb.DuckDBPyConnection, installation: Installation) -> bool:
     """Tell whether the registers should be up to date: events arrive, or the list has just been read."""
     now = installation.clock()
-    (recent,) = con.execute(
+    (recent,) = one_row(
+        con,
         "SELECT count(*) FROM raw.snapshots WHERE verdict = 'accepted' AND started_at >= ?",
         [naive(now - _RECENT)],
-    ).fetchone() or (0,)
+    )
     silence = measure_silence(con, now)
     return bool(recent) or (silence is not None and not silence.unusual)

@@ -1,18 +1,15 @@
-"""The texts of `sql/`, and rows as objects."""
+"""The texts of `sql/` that explain reads, and rows as objects."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from importlib.resources import files
-from typing import Any, TypeVar
+from datetime import datetime
+from functools import partial
+from typing import Any
 
 import duckdb
 
-T = TypeVar("T")
+from wallet_pipeline.warehouse.queries import aware, read_query
 
-
-def query(name: str) -> str:
-    """Return the text of `sql/<name>.sql`."""
-    return (files("wallet_pipeline.support.explain") / "sql" / f"{name}.sql").read_text()
+query = partial(read_query, "wallet_pipeline.support.explain")
 
 
 def rows(con: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -23,4 +20,4 @@ def rows(con: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, Any] | N
 
 
 def _aware(value: Any) -> Any:
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+    return aware(value) if isinstance(value, datetime) else value
