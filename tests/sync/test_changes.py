@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.sync.conftest import APPLE, GOOGLE, NONE, Account, Pipeline
+from tests.sync.conftest import APPLE, GOOGLE, NONE, NOW, RULES, Account, Pipeline
+from wallet_pipeline.sync.changes import Changes, count_changes, seconds_until_settled
 from wallet_pipeline.sync.mass_change import StoppedPlanError
-from wallet_pipeline.sync.plan import Changes, count_changes
 
 KEY, OTHER = "customerId=C-1", "customerId=C-2"
 
@@ -339,6 +339,14 @@ def test_second_event_does_not_cut_a_retry_short(account: Account, pipeline: Pip
     pipeline.deliver("changes")
     pipeline.event(KEY, NONE)
     assert (changes(pipeline), pipeline.plan(scope="changes").customers) == (Changes(due=0, waiting=1), 0)
+
+
+@pytest.mark.parametrize(("age", "left"), [(0, 60), (45, 15), (60, 0), (3600, 0), (-200, 60)])
+def test_a_run_knows_how_long_the_newest_change_needs_to_settle(pipeline: Pipeline, age: int, left: int) -> None:
+    """What is left of the settle window after the newest change, never more than the window."""
+    pipeline.customer(KEY, APPLE | {"wallet_last_changed_at": NOW - timedelta(seconds=age)})
+    with pipeline.open_warehouse() as con:
+        assert seconds_until_settled(con, RULES, NOW) == left
 
 
 def changes(pipeline: Pipeline) -> Changes:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.sync.conftest import APPLE, GOOGLE, NONE, NOW, RULES, YESTERDAY, Account, Pipeline
 from wallet_pipeline.sync.mass_change import StoppedPlanError
-from wallet_pipeline.sync.plan import make_plan, seconds_until_settled
+from wallet_pipeline.sync.plan import make_plan
 
 KEY = "customerId=C-1"
 BOTH = APPLE | {"wallet_status": "both", "google_wallet_installed_at": YESTERDAY}
@@ -470,14 +470,6 @@ def test_each_plan_has_an_id_of_its_own(pipeline: Pipeline) -> None:
     pipeline.deliver()
     told = pipeline.sql("SELECT max_by(plan_id, intended_at) FROM crm.deliveries")
     assert (ids[0] != ids[1], told) == (True, [(ids[1],)])
-
-
-@pytest.mark.parametrize(("age", "left"), [(0, 60), (45, 15), (60, 0), (3600, 0), (-200, 60)])
-def test_a_run_knows_how_long_the_newest_change_needs_to_settle(pipeline: Pipeline, age: int, left: int) -> None:
-    """What is left of the settle window after the newest change, never more than the window."""
-    pipeline.customer(KEY, APPLE | {"wallet_last_changed_at": NOW - timedelta(seconds=age)})
-    with pipeline.open_warehouse() as con:
-        assert seconds_until_settled(con, RULES, NOW) == left
 
 
 def test_a_preview_keeps_nothing(account: Account, pipeline: Pipeline, record_id: str) -> None:

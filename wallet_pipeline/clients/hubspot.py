@@ -26,7 +26,7 @@ from wallet_pipeline.clients.http import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from wallet_pipeline.clients.pacing import HubSpotPacer, Quota
+from wallet_pipeline.clients.pacing import HubSpotPacer, RateLimits
 
 BATCH = 100
 BATCH_WITH_HISTORY = 50
@@ -157,9 +157,9 @@ class HubSpot:
         return self._pacer.errors
 
     @property
-    def quota(self) -> Quota:
+    def rate_limits(self) -> RateLimits:
         """What may be sent, as far as it is known by now."""
-        return self._pacer.quota
+        return self._pacer.rate_limits
 
     @property
     def server_time(self) -> datetime | None:

@@ -21,7 +21,7 @@ _CATCH_UP = 0.5
 
 
 @dataclass(frozen=True)
-class Quota:
+class RateLimits:
     """How many requests one app may send in `window` seconds and, where answers tell it, in the account's day.
 
     `per_window` and `left_today` are less the share for other apps; `limit` and `per_day` are as the answers tell them.
@@ -66,10 +66,11 @@ class HubSpotPacer:
         return self._errors
 
     @property
-    def quota(self) -> Quota:
+    def rate_limits(self) -> RateLimits:
         """What may be sent, as far as it is known by now."""
         with self._lock:
-            return Quota(self._budget(time.monotonic()), self._limit, self._window, self._per_day, self._left_today)
+            may_send = self._budget(time.monotonic())
+            return RateLimits(may_send, self._limit, self._window, self._per_day, self._left_today)
 
     def wait(self) -> None:
         """Return when the next request may be sent. Raises QuotaError when the rest of the day is for other apps."""

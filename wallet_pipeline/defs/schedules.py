@@ -12,7 +12,8 @@ from wallet_pipeline.defs.sync import crm_contacts, crm_plan
 from wallet_pipeline.derive.touched import count_touched
 from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.settings import Settings
-from wallet_pipeline.sync.plan import PlanRules, count_changes
+from wallet_pipeline.sync.changes import count_changes
+from wallet_pipeline.sync.plan import PlanRules
 from wallet_pipeline.warehouse.connection import connect
 
 _TIME_ZONE = settings_of_definitions().schedule_time_zone

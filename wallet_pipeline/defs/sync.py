@@ -8,11 +8,12 @@ import dagster as dg
 from wallet_pipeline.defs.collect import DAILY
 from wallet_pipeline.defs.resources import Extent, Pipeline, explained, now
 from wallet_pipeline.defs.tables import breakdown, definition_metadata, description, markdown_table
+from wallet_pipeline.sync.changes import seconds_until_settled
 from wallet_pipeline.sync.destination import Scope
 from wallet_pipeline.sync.drift_authors import Authors
 from wallet_pipeline.sync.hubspot import connect
 from wallet_pipeline.sync.lane import Lane
-from wallet_pipeline.sync.plan import PlanRules, seconds_until_settled
+from wallet_pipeline.sync.plan import PlanRules
 
 _TURNING_TO_NONE = """
     SELECT

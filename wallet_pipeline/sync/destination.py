@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
-from wallet_pipeline.clients.pacing import Quota
 from wallet_pipeline.errors import ExplainedError
 
 FIELDS = (
@@ -45,6 +44,19 @@ class Capabilities:
     write_batch: int
     time_precision: timedelta
     create_needs_email: bool
+
+
+@dataclass(frozen=True)
+class Quota:
+    """How many requests the sync may send in `window` seconds and, where the CRM tells it, in a day.
+
+    `per_window` and `left_today` are less what is left to other apps; `per_day` is what all of them share.
+    """
+
+    per_window: int
+    window: float
+    per_day: int | None
+    left_today: int | None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from wallet_pipeline.clients.hubspot import (
     PropertyVersion,
     RefusedError,
 )
-from wallet_pipeline.clients.pacing import Quota
 from wallet_pipeline.settings import Settings
 from wallet_pipeline.sync.destination import (
     CUSTOMER_ID,
@@ -29,6 +28,7 @@ from wallet_pipeline.sync.destination import (
     Definitions,
     DefinitionsError,
     Key,
+    Quota,
     Receipt,
     Record,
     Value,
@@ -88,7 +88,8 @@ class HubSpotDestination:
     @property
     def quota(self) -> Quota:
         """What may be sent, as far as it is known by now."""
-        return self._client.quota
+        limits = self._client.rate_limits
+        return Quota(limits.per_window, limits.window, limits.per_day, limits.left_today)
 
     def check_definitions(self) -> Definitions:
         """Return which properties exist; raises DefinitionsError for one of a wrong form."""

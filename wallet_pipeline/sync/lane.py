@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from wallet_pipeline.sync.changes import count_changes
 from wallet_pipeline.sync.destination import Destination, Scope
 from wallet_pipeline.sync.drift_authors import Authors, name_authors
-from wallet_pipeline.sync.plan import PlanRules, count_changes, make_plan
+from wallet_pipeline.sync.plan import PlanRules, make_plan
 from wallet_pipeline.sync.plan_summary import PlanResult
 from wallet_pipeline.sync.write import DeliveryResult, deliver
 from wallet_pipeline.warehouse.connection import OpenWarehouse

@@ -54,14 +54,6 @@ class PlanRules:
 
 
 @dataclass(frozen=True)
-class Changes:
-    """Customers whom events have changed and the CRM was not compared with since: due, and still settling."""
-
-    due: int
-    waiting: int
-
-
-@dataclass(frozen=True)
 class _Begun:
     """What a plan knows from its beginning; the time is naive, in UTC."""
 
@@ -108,22 +100,6 @@ def make_plan(
             _compare(con, destination, rules, begun)
             with transaction(con) if keep else undone(con):
                 return _write_plan(con, destination, rules, begun, destination.requests - before)
-
-
-def seconds_until_settled(con: duckdb.DuckDBPyConnection, rules: PlanRules, now: datetime) -> float:
-    """Return after how long all changes known now will have been quiet for the settle window: at most its length."""
-    (newest,) = one_row(con, "SELECT max(wallet_last_changed_at) FROM wallet.customer_wallet_status")
-    if newest is None:
-        return 0.0
-    left: timedelta = rules.settle_window - (naive(now) - newest)
-    return min(max(left, timedelta(0)), rules.settle_window).total_seconds()
-
-
-def count_changes(con: duckdb.DuckDBPyConnection, rules: PlanRules, now: datetime) -> Changes:
-    """Return how many customers whom events have changed can be sent now, and how many have yet to come to rest."""
-    values = {"now": naive(now), "settle_window": rules.settle_window, "settle_cap": rules.settle_cap}
-    due, waiting = one_row(con, query("changes_due"), values)
-    return Changes(int(due), int(waiting))
 
 
 def _identifier(rules: PlanRules) -> dict[str, str]:

@@ -13,7 +13,8 @@ from wallet_pipeline.derive.arrivals import measure_silence, sum_up_arrivals
 from wallet_pipeline.support.doctor.finding import Check, Finding, age, many, ok, warning
 from wallet_pipeline.support.doctor.installation import Installation
 from wallet_pipeline.support.doctor.queries import query
-from wallet_pipeline.sync.plan import PlanRules, count_changes
+from wallet_pipeline.sync.changes import count_changes
+from wallet_pipeline.sync.plan import PlanRules
 from wallet_pipeline.warehouse.connection import naive
 from wallet_pipeline.warehouse.queries import aware, one_row
 

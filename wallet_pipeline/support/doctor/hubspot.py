@@ -62,16 +62,16 @@ def _properties(destination: HubSpotDestination) -> Iterator[Finding]:
 
 
 def _quota(client: HubSpot, settings: Settings) -> Iterator[Finding]:
-    quota = client.quota
-    if quota.limit is None:
+    limits = client.rate_limits
+    if limits.limit is None:
         yield ok("HubSpot does not tell the limits of the account.")
         return
-    burst = f"This token may send {quota.limit} requests in {quota.window:.0f} s"
-    if quota.per_day is None or quota.left_today is None:
+    burst = f"This token may send {limits.limit} requests in {limits.window:.0f} s"
+    if limits.per_day is None or limits.left_today is None:
         yield ok(f"{burst}; HubSpot does not tell the day's quota.")
         return
-    text = f"{burst}; {quota.left_today} of the day's {quota.per_day}, which all apps share, are left."
-    if quota.left_today > quota.per_day * settings.hubspot_reserve:
+    text = f"{burst}; {limits.left_today} of the day's {limits.per_day}, which all apps share, are left."
+    if limits.left_today > limits.per_day * settings.hubspot_reserve:
         yield ok(text)
         return
     yield warning(
