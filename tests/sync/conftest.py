@@ -295,3 +295,12 @@ def pipeline(tmp_path: Path, account: Account, templates: Path) -> Iterator[Pipe
     shutil.copy(templates / "warehouse.duckdb", tmp_path)
     with closing(Pipeline(tmp_path, account.destination(SYNC_TOKEN))) as pipeline:
         yield pipeline
+
+
+@pytest.fixture
+def record_id(account: Account, pipeline: Pipeline) -> str:
+    """Deliver the customer C-1 with Apple and return the record's id."""
+    found = account.add(email="ann@x.test", customer_id="C-1")
+    pipeline.customer("customerId=C-1", APPLE, email="ann@x.test")
+    pipeline.run()
+    return found

@@ -26,15 +26,6 @@ APP = {"type": "INTEGRATION", "id": "815"}
 LATER = "2026-11-23T15:00:00.000Z"
 
 
-@pytest.fixture
-def record_id(account: Account, pipeline: Pipeline) -> str:
-    """Deliver a customer with Apple and return the record's id."""
-    found = account.add(email="ann@x.test", customer_id="C-1")
-    pipeline.customer(KEY, APPLE, email="ann@x.test")
-    pipeline.run()
-    return found
-
-
 def edit(account: Account, record_id: str, source: dict[str, Any], **values: str) -> None:
     """Change a contact as somebody else would, in a millisecond of its own."""
     time.sleep(0.002)

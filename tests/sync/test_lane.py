@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.sync.conftest import APPLE, GOOGLE, NONE, Account, Pipeline
+from tests.sync.conftest import GOOGLE, NONE, Account, Pipeline
 from wallet_pipeline.sync.lane import Lane
 from wallet_pipeline.sync.write import DeliveryResult
 
@@ -49,15 +49,6 @@ def taken(pipeline: Pipeline) -> Iterator[None]:
         finally:
             left.set()
             planned.result(30)
-
-
-@pytest.fixture
-def record_id(account: Account, pipeline: Pipeline) -> str:
-    """Deliver a customer with Apple and return the record's id."""
-    found = account.add(email="ann@x.test", customer_id="C-1")
-    pipeline.customer(KEY, APPLE, email="ann@x.test")
-    pipeline.run()
-    return found
 
 
 @pytest.mark.usefixtures("record_id")

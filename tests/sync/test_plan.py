@@ -13,15 +13,6 @@ KEY = "customerId=C-1"
 BOTH = APPLE | {"wallet_status": "both", "google_wallet_installed_at": YESTERDAY}
 
 
-@pytest.fixture
-def record_id(account: Account, pipeline: Pipeline) -> str:
-    """Deliver a customer with Apple and return the record's id."""
-    found = account.add(email="ann@x.test", customer_id="C-1")
-    pipeline.customer(KEY, APPLE, email="ann@x.test")
-    pipeline.run()
-    return found
-
-
 def changed_at(moment: object) -> dict[str, object]:
     """Return the state of a customer with Google since a moment, by all dates."""
     return GOOGLE | {"google_wallet_installed_at": moment, "wallet_last_changed_at": moment}

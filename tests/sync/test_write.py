@@ -20,15 +20,6 @@ from wallet_pipeline.sync.write import deliver
 KEY = "customerId=C-1"
 
 
-@pytest.fixture
-def record_id(account: Account, pipeline: Pipeline) -> str:
-    """Deliver a customer with Apple and return the record's id."""
-    found = account.add(email="ann@x.test", customer_id="C-1")
-    pipeline.customer(KEY, APPLE, email="ann@x.test")
-    pipeline.run()
-    return found
-
-
 def crowd(account: Account, pipeline: Pipeline, size: int) -> dict[int, str]:
     """Return the record ids of linked customers C-0, C-1, … whose state then changed to Google."""
     records = {number: account.add(email=f"c{number}@x.test", customer_id=f"C-{number}") for number in range(size)}
