@@ -77,8 +77,7 @@ def _of_customers(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     ).fetchall()
     latest = breakdown(
         con,
-        "SELECT regexp_replace(customer_key, 'email=.*', 'email=…') AS customer, wallet_status,"
-        " wallet_last_event, wallet_last_changed_at"
+        "SELECT customer_key AS customer, wallet_status, wallet_last_event, wallet_last_changed_at"
         " FROM wallet.customer_wallet_status WHERE wallet_last_changed_at IS NOT NULL"
         " ORDER BY wallet_last_changed_at DESC, customer_key LIMIT 10",
     )

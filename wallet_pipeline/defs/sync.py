@@ -1,6 +1,5 @@
 """Assets of the third stage: what to tell the CRM, and what it then holds."""
 
-import re
 import time
 
 import dagster as dg
@@ -14,24 +13,16 @@ from wallet_pipeline.sync.drift_authors import Authors
 from wallet_pipeline.sync.hubspot import connect
 from wallet_pipeline.sync.lane import Lane
 from wallet_pipeline.sync.plan import PlanRules
+from wallet_pipeline.sync.rejections import Rejections, sum_up_rejections
 
 _TURNING_TO_NONE = """
     SELECT
-        regexp_replace(customer_key, 'email=.*', 'email=…') AS customer, held_wallet_status, wallet_last_changed_at
+        customer_key AS customer, held_wallet_status, wallet_last_changed_at
     FROM crm.plan
     WHERE
         plan_id = '{plan_id}' AND action IN ('update', 'link')
         AND wallet_status = 'none' AND held_wallet_status <> 'none'
     ORDER BY customer_key
-    LIMIT 20
-"""
-_REJECTIONS = """
-    SELECT
-        error_class, message, next_step, count(*) AS customers, min(first_at)::DATE AS oldest,
-        max(attempts) AS most_attempts
-    FROM crm.rejections
-    GROUP BY ALL
-    ORDER BY customers DESC, error_class, message
     LIMIT 20
 """
 _NOTHING_WRITTEN: dict[Scope, str] = {
@@ -91,7 +82,7 @@ def crm_plan(context: dg.AssetExecutionContext, config: PlanConfig, pipeline: Pi
             "sample": markdown_table(
                 ["customer", "record", "action", "reason", "changes"],
                 [
-                    [_masked(one.customer_key), one.record_id, one.action, one.reason, "<br>".join(one.changes)]
+                    [one.customer_key, one.record_id, one.action, one.reason, "<br>".join(one.changes)]
                     for one in plan.sample
                 ],
             ),
@@ -126,10 +117,6 @@ def _told_of(authors: Authors | None) -> dict[str, int]:
         "drift_unknown": authors.asked - authors.named,
         "history_requests": authors.requests,
     }
-
-
-def _masked(customer_key: str) -> str:
-    return re.sub("email=.*", "email=…", customer_key)
 
 
 def _left_to_another_run() -> dg.MaterializeResult:
@@ -172,7 +159,7 @@ def crm_contacts(context: dg.AssetExecutionContext, config: Extent, pipeline: Pi
             context.log.info(_LEFT)
             return dg.MaterializeResult(metadata={"left_to_another_run": True})
         with pipeline.open_warehouse() as con:
-            rejections = breakdown(con, _REJECTIONS)
+            rejections = _of_rejections(sum_up_rejections(con, by_message=True))
         failed = result.unverified + result.rejected + result.conflict + result.unknown
         if failed:
             context.log.warning("%d contacts do not hold the truth yet: crm_rejections says why and what to do", failed)
@@ -183,3 +170,13 @@ def crm_contacts(context: dg.AssetExecutionContext, config: Extent, pipeline: Pi
     counts = {name: value for name, value in vars(result).items() if value is not None}
     counts["changes_sent_meanwhile"] = lane.changes_sent
     return dg.MaterializeResult(metadata={"dagster/row_count": result.written, "crm_rejections": rejections, **counts})
+
+
+def _of_rejections(rejections: list[Rejections]) -> dg.MarkdownMetadataValue:
+    return markdown_table(
+        ["error_class", "message", "next_step", "customers", "oldest", "most_attempts"],
+        [
+            [one.error_class, one.message, one.next_step, one.customers, one.first_at.date(), one.attempts]
+            for one in rejections
+        ],
+    )

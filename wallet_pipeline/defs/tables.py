@@ -1,5 +1,6 @@
 """What the UI shows of a table: its comments and columns, and how many rows it has."""
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
@@ -26,20 +27,22 @@ def definition_metadata(table: str) -> dict[str, Any]:
 
 
 def breakdown(con: duckdb.DuckDBPyConnection, query: str) -> dg.MarkdownMetadataValue:
-    """Return the rows of a short query as a Markdown table."""
+    """Return the rows of a short query as a Markdown table, as `markdown_table` does."""
     cursor = con.execute(query)
     return markdown_table([column[0] for column in cursor.description or []], cursor.fetchall())
 
 
 def markdown_table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MarkdownMetadataValue:
-    """Return rows under their names as a Markdown table."""
+    """Return rows under their names as a Markdown table. The column `customer` is shown without e-mails."""
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-    lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
+    lines += ["| " + " | ".join(map(_cell, names, row)) + " |" for row in rows]
     return dg.MetadataValue.md("\n".join(lines))
 
 
-def _cell(value: object) -> str:
+def _cell(name: str, value: object) -> str:
     """Return a value as it stands in a Markdown table: a CRM's message may hold what would end the cell."""
+    if name == "customer":
+        value = re.sub("email=.*", "email=…", str(value))
     return "" if value is None else " ".join(str(value).replace("|", r"\|").split("\n"))
 
 

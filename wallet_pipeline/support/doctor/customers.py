@@ -12,7 +12,8 @@ from wallet_pipeline.support.doctor.finding import Check, Finding, age, many, ok
 from wallet_pipeline.support.doctor.installation import Installation
 from wallet_pipeline.support.doctor.queries import query
 from wallet_pipeline.sync.fights import sum_up_fights
-from wallet_pipeline.warehouse.queries import aware, one_row
+from wallet_pipeline.sync.rejections import sum_up_rejections
+from wallet_pipeline.warehouse.queries import one_row
 
 # Classes of errors that pass without anybody's doing.
 _PASSING = frozenset({"transient", "quota"})
@@ -30,17 +31,16 @@ def customer_checks(con: duckdb.DuckDBPyConnection, installation: Installation) 
 
 
 def _rejections(con: duckdb.DuckDBPyConnection, now: datetime) -> Iterator[Finding]:
-    rejections = con.execute(query("open_rejections")).fetchall()
-    for error_class, next_step, customers, first_at, attempts in rejections:
-        old = now - aware(first_at)
-        whose = f"Of {many(customers, 'customer')} the CRM does not hold the truth ({error_class})"
-        text = f"{whose}, of the first for {age(old)}, met by up to {many(attempts, 'run')}."
-        if error_class in _PASSING and old <= LATE_AFTER:
-            yield ok(f"{text} {next_step}")
+    rejections = sum_up_rejections(con, by_message=False)
+    for one in rejections:
+        old = now - one.first_at
+        whose = f"Of {many(one.customers, 'customer')} the CRM does not hold the truth ({one.error_class})"
+        text = f"{whose}, of the first for {age(old)}, met by up to {many(one.attempts, 'run')}."
+        if one.error_class in _PASSING and old <= LATE_AFTER:
+            yield ok(f"{text} {one.next_step}")
         else:
-            yield (problem if error_class == "config" else warning)(
-                text, f"{next_step} The table crm_rejections lists them."
-            )
+            tell = problem if one.error_class == "config" else warning
+            yield tell(text, f"{one.next_step} The table crm_rejections lists them.")
     if not rejections:
         yield ok("No customer stands in crm_rejections: the CRM was told of everybody.")
 
