@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from wallet_pipeline.collect.pass_list import CLOCK_TOLERANCE
-from wallet_pipeline.support.doctor.finding import Finding, age, ok, problem
+from wallet_pipeline.support.doctor.finding import Finding, ok, problem
+from wallet_pipeline.support.doctor.wording import age
 
 
 def judge_clock(service: str, theirs: datetime | None, ours: datetime) -> Iterator[Finding]:

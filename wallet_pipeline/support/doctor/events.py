@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import duckdb
@@ -10,15 +10,16 @@ import duckdb
 from wallet_pipeline.collect.wallet_events import taken_up_to
 from wallet_pipeline.collect.webhooks.inbox import survey
 from wallet_pipeline.derive.arrivals import measure_silence, sum_up_arrivals
-from wallet_pipeline.support.doctor.finding import Check, Finding, age, many, ok, warning
+from wallet_pipeline.support.doctor.finding import Check, Finding, ok, warning
+from wallet_pipeline.support.doctor.inbox import moment
 from wallet_pipeline.support.doctor.installation import Installation
 from wallet_pipeline.support.doctor.queries import query
+from wallet_pipeline.support.doctor.wording import age, many, when
 from wallet_pipeline.sync.changes import count_changes
 from wallet_pipeline.sync.plan import PlanRules
 from wallet_pipeline.warehouse.connection import naive
 from wallet_pipeline.warehouse.queries import aware, one_row
 
-_MICROSECONDS = 1_000_000
 _COUNTED_UP_TO = 100_000
 _SLOW = timedelta(minutes=10)
 _A_WEEK = timedelta(days=7)
@@ -63,7 +64,7 @@ def _backlog(con: duckdb.DuckDBPyConnection, installation: Installation, now: da
     else:
         least = "at least " if found.waiting == _COUNTED_UP_TO else ""
         count = f"{least}{many(found.waiting, 'delivery', 'deliveries')}"
-        old = now - datetime.fromtimestamp(found.oldest_waiting / _MICROSECONDS, UTC)
+        old = now - moment(found.oldest_waiting)
         text = f"In the inbox {count} wait to be taken over, the oldest for {age(old)}."
         yield ok(text) if old <= _SLOW else warning(text, _SENSOR)
 
@@ -72,9 +73,9 @@ def _silence(con: duckdb.DuckDBPyConnection, installation: Installation, now: da
     silence = measure_silence(con, now)
     file = installation.settings.inbox_file
     if file.exists() and (newest := survey(file, after=0, limit=0).newest):
-        received = datetime.fromtimestamp(newest / _MICROSECONDS, UTC)
+        received = moment(newest)
         if silence is None:
-            yield ok(f"The first deliveries have come, the last one at {received:%Y-%m-%d %H:%M} UTC.")
+            yield ok(f"The first deliveries have come, the last one at {when(received)}.")
             return
         # What waits in the inbox has arrived all the same.
         silence = replace(silence, since=max(silence.since, received), lasts=min(silence.lasts, now - received))
@@ -101,7 +102,7 @@ def _repetition(con: duckdb.DuckDBPyConnection, now: datetime) -> Iterator[Findi
         return
     share = again / deliveries
     text = f"Of {many(deliveries, 'event')} delivered in the last 7 days {again} ({share:.0%}) had come before"
-    text += f", since {since:%Y-%m-%d %H:%M} UTC; they change nothing." if again else "."
+    text += f", since {when(aware(since))}; they change nothing." if again else "."
     if share <= _MUCH_REPETITION:
         yield ok(text)
     else:
@@ -117,7 +118,7 @@ def _unusable(con: duckdb.DuckDBPyConnection, now: datetime) -> Iterator[Finding
     reasons = con.execute(query("unusable_reasons"), {"since": naive(now - _A_WEEK)}).fetchall()
     for reason, deliveries, last_at, is_foreign in reasons:
         count = many(deliveries, "delivery", "deliveries")
-        text = f"Of the last 7 days no event: {count} ({reason}), the last one at {last_at:%Y-%m-%d %H:%M} UTC."
+        text = f"Of the last 7 days no event: {count} ({reason}), the last one at {when(aware(last_at))}."
         if is_foreign:
             yield ok(text)
         else:

@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Literal
 
 import duckdb
@@ -13,10 +12,6 @@ from wallet_pipeline.clients.wallet_crew import QueryTimeoutError
 from wallet_pipeline.errors import ExplainedError
 
 Level = Literal["ok", "warning", "problem"]
-
-_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-_UNITS = ((_DAY, "days", 2 * _DAY), (_HOUR, "h", _HOUR), (_MINUTE, "min", _MINUTE))
-_SIZES = ((2**30, "GB"), (2**20, "MB"), (2**10, "kB"))
 
 
 @dataclass(frozen=True)
@@ -51,24 +46,6 @@ def each(checks: Mapping[str, Check]) -> Iterator[Finding]:
     """Yield what each check finds, under its name; one that cannot be made says so, and the others go on."""
     for name, check in checks.items():
         yield from (replace(one, check=name) for one in _kept_apart(check))
-
-
-def age(span: timedelta) -> str:
-    """Return a span as people say it: 40 s, 12 min, 9.2 h, 3.1 days."""
-    for unit, name, least in _UNITS:
-        if span >= least:
-            return f"{span / unit:.{0 if unit == _MINUTE else 1}f} {name}"
-    return f"{span.total_seconds():.0f} s"
-
-
-def size(number: int) -> str:
-    """Return a number of bytes as people say it."""
-    return next((f"{number / unit:.1f} {name}" for unit, name in _SIZES if number >= unit), f"{number} bytes")
-
-
-def many(number: int, one: str, more: str = "") -> str:
-    """Return a number with its noun; the plural has an s unless it is given."""
-    return f"{number} {one if number == 1 else more or f'{one}s'}"
 
 
 def _kept_apart(check: Check) -> Iterator[Finding]:

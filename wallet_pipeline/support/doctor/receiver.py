@@ -10,8 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from wallet_pipeline.clients.http import HttpClient, UnreachableError
 from wallet_pipeline.collect.webhooks.inbox import survey
-from wallet_pipeline.support.doctor.finding import Finding, each, many, ok, problem, warning
+from wallet_pipeline.support.doctor.finding import Finding, each, ok, problem, warning
 from wallet_pipeline.support.doctor.installation import LIMITS, Installation
+from wallet_pipeline.support.doctor.wording import many, when
 
 _OK, _UNAVAILABLE = 200, 503
 _PREFIX = "wallet_receiver_"
@@ -50,7 +51,7 @@ class _Figures:
     @property
     def since(self) -> str:
         moments = [value for (name, _), value in self.values.items() if name == f"{_PREFIX}received_created"]
-        return f"since {datetime.fromtimestamp(min(moments), UTC):%Y-%m-%d %H:%M} UTC" if moments else "since its start"
+        return f"since {when(datetime.fromtimestamp(min(moments), UTC))}" if moments else "since its start"
 
 
 def examine_receiver(installation: Installation) -> Iterator[Finding]:

@@ -7,9 +7,10 @@ from functools import partial
 import duckdb
 
 from wallet_pipeline.collect.pass_snapshot import LATE_AFTER, TOO_LATE_AFTER
-from wallet_pipeline.support.doctor.finding import Check, Finding, age, many, ok, problem, warning
+from wallet_pipeline.support.doctor.finding import Check, Finding, ok, problem, warning
 from wallet_pipeline.support.doctor.installation import Installation
 from wallet_pipeline.support.doctor.queries import query
+from wallet_pipeline.support.doctor.wording import age, many
 from wallet_pipeline.warehouse.connection import naive
 from wallet_pipeline.warehouse.queries import aware, one_row
 
