@@ -1,6 +1,7 @@
 -- Customers whose state the CRM shall hold, and linked ones that no pass resolves to any more (departed).
--- Grain and key: customer_key. Times in UTC. $customer_identifier is the identifier that the CRM's customer property holds.
--- work.in_scope says which of them the plan looks at. Read by make_plan, before the CRM is read and again after. A departed customer's last change is left to what the CRM holds.
+-- Grain and key: customer_key. Times in UTC. $customer_identifier is the identifier that the CRM's customer property
+-- holds. work.in_scope says which of them the plan looks at. Read by make_plan, before the CRM is read and again after.
+-- A departed customer's last change is left to what the CRM holds.
 WITH shared_emails AS (
     SELECT email FROM wallet.customer_wallet_status WHERE email IS NOT NULL GROUP BY email HAVING count(*) > 1
     UNION

@@ -15,10 +15,12 @@ WITH found AS (
     -- When another run has told the CRM meanwhile, what this plan has read is older than that: left to the next plan.
     JOIN work.asked USING (customer_key, verified_deliveries)
     LEFT JOIN work.answers by_link ON by_link.key = 'record_id' AND by_link.asked = asked.linked_record_id
-    LEFT JOIN work.answers by_customer_id ON by_customer_id.key = 'customer_id' AND by_customer_id.asked = asked.customer_id
+    LEFT JOIN work.answers by_customer_id
+        ON by_customer_id.key = 'customer_id' AND by_customer_id.asked = asked.customer_id
     LEFT JOIN work.answers by_email ON by_email.key = 'email' AND by_email.asked = asked.email
 ),
-outside AS (  -- customers whom this plan does not look at, or leaves to the next one, and whose record one of these is all the same
+-- Customers whom this plan does not look at, or leaves to the next one, and whose record one of these is all the same.
+outside AS (
     SELECT l.customer_key, l.record_id, 'link' AS via
     FROM crm.links l
     SEMI JOIN found USING (record_id)

@@ -6,7 +6,10 @@ WITH told AS (
         [
             ['wallet_status', held_wallet_status, wallet_status],
             ['apple_wallet_installed_at', held_apple_wallet_installed_at::VARCHAR, apple_wallet_installed_at::VARCHAR],
-            ['google_wallet_installed_at', held_google_wallet_installed_at::VARCHAR, google_wallet_installed_at::VARCHAR],
+            [
+                'google_wallet_installed_at', held_google_wallet_installed_at::VARCHAR,
+                google_wallet_installed_at::VARCHAR
+            ],
             ['wallet_last_changed_at', held_wallet_last_changed_at::VARCHAR, wallet_last_changed_at::VARCHAR],
             ['wallet_last_event', held_wallet_last_event, wallet_last_event]
         ] AS fields

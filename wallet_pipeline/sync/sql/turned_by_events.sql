@@ -14,4 +14,6 @@ WHERE scope = 'changes'
     AND wallet_status = 'none'
     AND status_before <> 'none'
     AND verified_at > $now - INTERVAL 1 DAY
-    AND verified_at > coalesce((SELECT max(planned_at) FROM crm.plans WHERE scope = 'all' AND admitted), TIMESTAMP '-infinity')
+    AND verified_at > coalesce(
+        (SELECT max(planned_at) FROM crm.plans WHERE scope = 'all' AND admitted), TIMESTAMP '-infinity'
+    )

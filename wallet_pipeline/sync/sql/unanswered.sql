@@ -1,4 +1,5 @@
--- Customers asked for whose record no answer has shown yet. Grain and key: customer_key. Read by make_plan, in the plan's work file.
+-- Customers asked for whose record no answer has shown yet. Grain and key: customer_key. Read by read_crm, in the plan's
+-- work file.
 SELECT
     c.linked_record_id AS record_id,
     CASE WHEN NOT c.is_departed THEN c.customer_id END AS customer_id,
