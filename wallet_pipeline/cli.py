@@ -32,7 +32,7 @@ from wallet_pipeline.settings import load_settings, read_settings
 from wallet_pipeline.support.doctor.examination import examine
 from wallet_pipeline.support.doctor.finding import Finding
 from wallet_pipeline.support.doctor.installation import Installation
-from wallet_pipeline.support.doctor.wording import many
+from wallet_pipeline.support.doctor.words import many
 from wallet_pipeline.support.explain.asking import ExplainRules, explain
 from wallet_pipeline.support.explain.text import as_text
 from wallet_pipeline.sync.hubspot import connect

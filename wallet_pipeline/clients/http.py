@@ -96,6 +96,14 @@ class Answer:
                 " between, let the address through; otherwise check the base URL in the settings."
             ) from error
 
+    def json_object(self) -> dict[str, Any] | None:
+        """Return the body when it is a JSON object, as a service's own errors are; None when it is anything else."""
+        try:
+            found = self._parsed
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) else None
+
     @cached_property
     def _parsed(self) -> Any:
         return json.loads(self.body)
@@ -325,6 +333,12 @@ def retry_after(answer: Answer) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except ValueError:
         return None
+
+
+def number_in(answer: Answer, header: str) -> int | None:
+    """Return the number that a header of the answer holds; None when it is missing or none."""
+    text = answer.headers.get(header, "")
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def server_time(answer: Answer) -> datetime | None:

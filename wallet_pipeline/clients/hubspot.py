@@ -344,7 +344,7 @@ def _by_name(body: Any) -> dict[str, dict[str, Any]]:
 
 
 def _refusal(answer: Answer, what: str) -> ServiceError:
-    body = _error_body(answer)
+    body = answer.json_object()
     if body is not None and _is_about_inputs(answer.status, body):
         return RefusedError(what, _row_error(answer.status, body))
     if answer.status in _CONFIGURATION:
@@ -358,7 +358,7 @@ def _refusal(answer: Answer, what: str) -> ServiceError:
         )
     return UnexpectedAnswerError(
         f"{_SERVICE} answered {answer.status} ({answer.kind}) to {what}, which this version of the pipeline does not"
-        " know. Compare with HubSpot's reference; if a proxy stands between, let the address through."
+        f" know. {_COMPARE}"
     )
 
 
@@ -391,15 +391,6 @@ def _is_about_inputs(status: int, body: Mapping[str, Any]) -> bool:
     if status == _TOO_LONG:
         return "identities" in str(body.get("message"))
     return status in _REFUSALS
-
-
-def _error_body(answer: Answer) -> dict[str, Any] | None:
-    """Return the body of an error, of which every part may be missing; None when it is not the service's own."""
-    try:
-        body = json.loads(answer.body)
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None
 
 
 def _scopes(body: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,5 @@
 """Pacing by HubSpot's rate-limit headers: spread over the window, with a share left to the account's other apps."""
 
-import json
 import math
 import random
 import threading
@@ -8,7 +7,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from wallet_pipeline.clients.http import Answer, QuotaError, retry_after
+from wallet_pipeline.clients.http import Answer, QuotaError, number_in, retry_after
 
 # What the smallest account may send, assumed until an answer says otherwise.
 _ASSUMED_MAX, _ASSUMED_WINDOW = 100, 10.0
@@ -130,7 +129,7 @@ class HubSpotPacer:
 
     def _learn(self, answer: Answer) -> None:
         limit, remaining, window, daily, left = (
-            _number(answer, f"X-HubSpot-RateLimit-{name}")
+            number_in(answer, f"X-HubSpot-RateLimit-{name}")
             for name in ("Max", "Remaining", "Interval-Milliseconds", "Daily", "Daily-Remaining")
         )
         if window:
@@ -146,7 +145,7 @@ class HubSpotPacer:
 
     def _close(self, answer: Answer) -> float:
         """Hold all requests back until the window is over. Raises QuotaError when that is too long."""
-        if _policy(answer) == "DAILY":
+        if (answer.json_object() or {}).get("policyName") == "DAILY":
             raise QuotaError(
                 "HubSpot's requests of this day are used up (429, DAILY), by all apps of the account together. What is"
                 " not yet sent stays planned: run again after midnight in the account's time zone."
@@ -175,16 +174,3 @@ def _finite(seconds: float | None) -> float | None:
 def _in_seconds(answer: Answer) -> str:
     asked = _finite(retry_after(answer))
     return "later" if asked is None else f"in {asked:.0f} s"
-
-
-def _number(answer: Answer, header: str) -> int | None:
-    text = answer.headers.get(header, "")
-    return int(text) if text.isascii() and text.isdigit() else None
-
-
-def _policy(answer: Answer) -> str | None:
-    try:
-        body = json.loads(answer.body)
-    except ValueError:
-        return None
-    return body.get("policyName") if isinstance(body, dict) else None

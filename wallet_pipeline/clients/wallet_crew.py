@@ -1,6 +1,5 @@
 """The Wallet Crew: the list of passes, page by page, KQL queries on Insights, and webhook subscriptions."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,12 +20,14 @@ from wallet_pipeline.clients.http import (
     TimeLimits,
     TooSlowError,
     UnexpectedAnswerError,
+    number_in,
     server_time,
 )
 
 _SERVICE = "The Wallet Crew"
 _OK = range(200, 300)
 _BAD_REQUEST, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 400, 401, 403, 404, 429
+_TOTAL = "x-pagination-total"
 _TIMED_OUT = frozenset({408, 504, 524})
 
 
@@ -91,7 +92,7 @@ class WalletCrew:
                 f"{_SERVICE} answered page {index} of the passes with {answer.kind} that is not a JSON list. Check"
                 " WALLET_CREW_BASE_URL; if a proxy stands between, let the address through."
             )
-        return PassPage(index, answer.body, _total(answer), server_time(answer))
+        return PassPage(index, answer.body, number_in(answer, _TOTAL), server_time(answer))
 
     def count_passes(self, wallet: str) -> int:
         """Return the service's own number of passes installed in `wallet`, apple or google. Raises ServiceError."""
@@ -100,9 +101,9 @@ class WalletCrew:
             "filter[0].operator": "contains",
             "filter[0].value": wallet,
         }
-        total = _total(self._checked("GET", "/passes", "Pass.Read", params=params))
+        total = number_in(self._checked("GET", "/passes", "Pass.Read", params=params), _TOTAL)
         if total is None:
-            raise UnexpectedAnswerError(f"{_SERVICE} gave no x-pagination-total for the passes installed in {wallet}.")
+            raise UnexpectedAnswerError(f"{_SERVICE} gave no {_TOTAL} for the passes installed in {wallet}.")
         return total
 
     def query_insights(self, kql: str) -> list[list[Any]]:
@@ -229,18 +230,8 @@ def _next_step(status: int) -> str:
     return "If it goes on, ask the vendor's support with the time of this message."
 
 
-def _total(answer: Answer) -> int | None:
-    text = answer.headers.get("x-pagination-total", "")
-    return int(text) if text.isascii() and text.isdigit() else None
-
-
 def _detail(answer: Answer) -> str:
     """Return what a ProblemDetails body says, as the service's own words; nothing for any other body."""
-    try:
-        problem = json.loads(answer.body)
-    except ValueError:
-        return ""
-    if not isinstance(problem, dict):
-        return ""
+    problem = answer.json_object() or {}
     texts = [str(problem[key]) for key in ("title", "detail", "errors") if problem.get(key)]
     return f"The service says: {'; '.join(texts)[:300]}" if texts else ""

@@ -5,9 +5,10 @@ import logging
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TextIO
 
 import duckdb
 
@@ -22,8 +23,7 @@ def work_file(folder: Path, kind: str) -> Iterator[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{kind}.lock").open("w") as lock:
-        with suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _take(lock):
             _remove(folder.glob(f"{kind}-*"))
         fcntl.flock(lock, fcntl.LOCK_SH)
         file = folder / f"{kind}-{secrets.token_hex(8)}.duckdb"
@@ -48,9 +48,7 @@ def one_at_a_time(folder: Path, name: str) -> Iterator[None]:
     """Let only one process at a time into the block; another one waits until it is left, or the process has died."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _take(lock):
             log.info("waiting for another run, which has the lock %s", name)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -61,18 +59,22 @@ def unless_taken(folder: Path, name: str) -> Iterator[bool]:
     """Say whether the block that `one_at_a_time` guards is this process's for a while; it waits for no other one."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.lock").open("w") as lock:
-        is_ours = True
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            is_ours = False
-        yield is_ours
+        yield _take(lock)
 
 
 def leftovers(folder: Path, before: datetime) -> list[Path]:
     """Return the work files that were last touched before a moment (aware): runs that were killed left them behind."""
     work_files = [one for one in folder.glob("*-*.duckdb*") if not one.name.startswith("held-")]
     return sorted(one for one in work_files if one.stat().st_mtime < before.timestamp())
+
+
+def _take(lock: TextIO) -> bool:
+    """Take a lock for this process alone, unless another one has it or shares it; tell whether it was taken."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _remove(files: Iterator[Path]) -> None:

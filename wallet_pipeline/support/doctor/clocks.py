@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from wallet_pipeline.collect.pass_list import CLOCK_TOLERANCE
 from wallet_pipeline.support.doctor.finding import Finding, ok, problem
-from wallet_pipeline.support.doctor.wording import age
+from wallet_pipeline.support.doctor.words import age
 
 
 def judge_clock(service: str, theirs: datetime | None, ours: datetime) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from wallet_pipeline.collect.pass_snapshot import LATE_AFTER
 from wallet_pipeline.support.doctor.finding import Check, Finding, ok, problem, warning
 from wallet_pipeline.support.doctor.installation import Installation
 from wallet_pipeline.support.doctor.queries import query
-from wallet_pipeline.support.doctor.wording import age, many
+from wallet_pipeline.support.doctor.words import age, many
 from wallet_pipeline.sync.fights import sum_up_fights
 from wallet_pipeline.sync.rejections import sum_up_rejections
 from wallet_pipeline.warehouse.queries import one_row

@@ -10,7 +10,7 @@ from wallet_pipeline.collect.webhooks.inbox import reading_only
 from wallet_pipeline.support.doctor.finding import Finding, each, ok, problem, warning
 from wallet_pipeline.support.doctor.installation import Installation
 from wallet_pipeline.support.doctor.queries import query
-from wallet_pipeline.support.doctor.wording import age
+from wallet_pipeline.support.doctor.words import age
 
 # The daemon writes its heartbeat every half minute.
 _LONGEST_PAUSE = timedelta(minutes=5)

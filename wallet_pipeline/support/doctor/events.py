@@ -11,10 +11,10 @@ from wallet_pipeline.collect.wallet_events import taken_up_to
 from wallet_pipeline.collect.webhooks.inbox import survey
 from wallet_pipeline.derive.arrivals import measure_silence, sum_up_arrivals
 from wallet_pipeline.support.doctor.finding import Check, Finding, ok, warning
-from wallet_pipeline.support.doctor.inbox import moment
+from wallet_pipeline.support.doctor.inbox import as_time
 from wallet_pipeline.support.doctor.installation import Installation
 from wallet_pipeline.support.doctor.queries import query
-from wallet_pipeline.support.doctor.wording import age, many, when
+from wallet_pipeline.support.doctor.words import age, many, when
 from wallet_pipeline.sync.changes import count_changes
 from wallet_pipeline.sync.plan import PlanRules
 from wallet_pipeline.warehouse.connection import naive
@@ -64,7 +64,7 @@ def _backlog(con: duckdb.DuckDBPyConnection, installation: Installation, now: da
     else:
         least = "at least " if found.waiting == _COUNTED_UP_TO else ""
         count = f"{least}{many(found.waiting, 'delivery', 'deliveries')}"
-        old = now - moment(found.oldest_waiting)
+        old = now - as_time(found.oldest_waiting)
         text = f"In the inbox {count} wait to be taken over, the oldest for {age(old)}."
         yield ok(text) if old <= _SLOW else warning(text, _SENSOR)
 
@@ -73,7 +73,7 @@ def _silence(con: duckdb.DuckDBPyConnection, installation: Installation, now: da
     silence = measure_silence(con, now)
     file = installation.settings.inbox_file
     if file.exists() and (newest := survey(file, after=0, limit=0).newest):
-        received = moment(newest)
+        received = as_time(newest)
         if silence is None:
             yield ok(f"The first deliveries have come, the last one at {when(received)}.")
             return

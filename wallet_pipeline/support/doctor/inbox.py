@@ -7,7 +7,7 @@ from functools import partial
 from wallet_pipeline.collect.webhooks.inbox import survey
 from wallet_pipeline.support.doctor.finding import Finding, each, ok, warning
 from wallet_pipeline.support.doctor.installation import Installation
-from wallet_pipeline.support.doctor.wording import size, when
+from wallet_pipeline.support.doctor.words import size, when
 
 # SQLite clears its log away every 4 MB or so.
 _LARGEST_WAL = 64 * 2**20
@@ -19,7 +19,7 @@ def examine_inbox(installation: Installation) -> Iterator[Finding]:
     return each({"file": partial(_file, installation)})
 
 
-def moment(microseconds: int) -> datetime:
+def as_time(microseconds: int) -> datetime:
     """Return a time as the inbox keeps it, in microseconds since 1970, as an aware one, in UTC."""
     return datetime.fromtimestamp(microseconds / _MICROSECONDS, UTC)
 
@@ -36,7 +36,7 @@ def _file(installation: Installation) -> Iterator[Finding]:
         )
         return
     found = survey(file, after=0, limit=0)
-    newest = when(moment(found.newest)) if found.newest else "none"
+    newest = when(as_time(found.newest)) if found.newest else "none"
     text = f"{file} opens: {size(found.size)}, and {size(found.wal_size)} in its log; newest delivery: {newest}."
     if found.wal_size <= _LARGEST_WAL:
         yield ok(text)

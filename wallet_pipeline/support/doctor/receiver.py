@@ -12,7 +12,7 @@ from wallet_pipeline.clients.http import HttpClient, UnreachableError
 from wallet_pipeline.collect.webhooks.inbox import survey
 from wallet_pipeline.support.doctor.finding import Finding, each, ok, problem, warning
 from wallet_pipeline.support.doctor.installation import LIMITS, Installation
-from wallet_pipeline.support.doctor.wording import many, when
+from wallet_pipeline.support.doctor.words import many, when
 
 _OK, _UNAVAILABLE = 200, 503
 _PREFIX = "wallet_receiver_"

@@ -10,7 +10,7 @@ from wallet_pipeline.collect.pass_snapshot import LATE_AFTER, TOO_LATE_AFTER
 from wallet_pipeline.support.doctor.finding import Check, Finding, ok, problem, warning
 from wallet_pipeline.support.doctor.installation import Installation
 from wallet_pipeline.support.doctor.queries import query
-from wallet_pipeline.support.doctor.wording import age, many
+from wallet_pipeline.support.doctor.words import age, many
 from wallet_pipeline.warehouse.connection import naive
 from wallet_pipeline.warehouse.queries import aware, one_row
 

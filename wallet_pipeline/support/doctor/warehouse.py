@@ -14,7 +14,7 @@ from wallet_pipeline.support.doctor.events import event_checks
 from wallet_pipeline.support.doctor.finding import Finding, each, ok, problem, warning
 from wallet_pipeline.support.doctor.installation import WAREHOUSE_WAIT_S, Installation
 from wallet_pipeline.support.doctor.runs import run_checks
-from wallet_pipeline.support.doctor.wording import age, size
+from wallet_pipeline.support.doctor.words import age, size
 from wallet_pipeline.warehouse.connection import WarehouseError, look_into, pending_migrations
 from wallet_pipeline.warehouse.staging import leftovers
 

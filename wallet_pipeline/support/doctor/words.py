@@ -1,4 +1,4 @@
-"""The doctor's wording: spans, times, sizes and counts as people say them."""
+"""The doctor's words for figures: spans, times, sizes and counts as people say them."""
 
 from datetime import UTC, datetime, timedelta
 
