@@ -5,12 +5,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import duckdb
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from wallet_pipeline.settings import Settings
-from wallet_pipeline.warehouse.connection import migrate
+from wallet_pipeline.warehouse.catalogue import Table, read_catalogue
 from wallet_pipeline.warehouse.publish import PUBLISHED
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,22 +28,9 @@ def settings_table() -> str:
 def data_dictionary() -> str:
     """Return every table of the warehouse with its columns, from the comments in the migrations."""
     published = {source: name for name, source in PUBLISHED.items()}
-    with duckdb.connect() as con:
-        migrate(con)
-        tables = con.execute(
-            "SELECT schema_name || '.' || table_name, comment FROM (SELECT * FROM duckdb_tables() UNION ALL BY NAME"
-            " SELECT view_name AS table_name, view_oid AS table_oid, * FROM duckdb_views())"
-            " WHERE NOT internal AND schema_name <> 'main' ORDER BY table_oid"
-        ).fetchall()
-        columns = con.execute(
-            "SELECT schema_name || '.' || table_name, column_name, data_type, comment FROM duckdb_columns()"
-            " WHERE NOT internal ORDER BY column_index"
-        ).fetchall()
-    tables.sort(key=lambda table: [*published].index(table[0]) if table[0] in published else len(published))
-    return "\n\n".join(
-        _section(name, comment, published.get(name), [column[1:] for column in columns if column[0] == name])
-        for name, comment in tables
-    )
+    tables = read_catalogue()
+    order = [*published, *(name for name in tables if name not in published)]
+    return "\n\n".join(_section(name, tables[name], published.get(name)) for name in order)
 
 
 def up_to_date(file: Path) -> str:
@@ -69,11 +55,13 @@ def _default(setting: FieldInfo) -> str:
     return f"`{value}`"
 
 
-def _section(table: str, comment: str, published: str | None, columns: list[tuple[str, str, str]]) -> str:
-    title = f"## {published}" if published else f"## {table}"
-    place = f"Warehouse: `{table}`." if published else f"In {_NOT_PUBLISHED}."
-    rows = [f"| `{name}` | {kind} | {text} |" for name, kind, text in columns]
-    return "\n".join([title, "", f"{comment} {place}", "", "| column | type | meaning |", "| --- | --- | --- |", *rows])
+def _section(name: str, table: Table, published: str | None) -> str:
+    title = f"## {published}" if published else f"## {name}"
+    place = f"Warehouse: `{name}`." if published else f"In {_NOT_PUBLISHED}."
+    rows = [f"| `{one.name}` | {one.kind} | {one.comment} |" for one in table.columns]
+    return "\n".join(
+        [title, "", f"{table.comment} {place}", "", "| column | type | meaning |", "| --- | --- | --- |", *rows]
+    )
 
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {

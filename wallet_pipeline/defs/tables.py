@@ -8,12 +8,12 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from wallet_pipeline.warehouse.connection import migrate
+from wallet_pipeline.warehouse.catalogue import Table, read_catalogue
 
 
 def description(table: str) -> str:
     """Return the comment of a warehouse table."""
-    return _catalogue()[table][0]
+    return _catalogue()[table].comment
 
 
 def definition_metadata(table: str) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def definition_metadata(table: str) -> dict[str, Any]:
     return {
         "dagster/table_name": table,
         "dagster/column_schema": dg.TableSchema(
-            [dg.TableColumn(name, kind, description=comment) for name, kind, comment in _catalogue()[table][1]]
+            [dg.TableColumn(one.name, one.kind, description=one.comment) for one in _catalogue()[table].columns]
         ),
     }
 
@@ -47,20 +47,5 @@ def _cell(name: str, value: object) -> str:
 
 
 @cache
-def _catalogue() -> dict[str, tuple[str, list[tuple[str, str, str]]]]:
-    """Read names and comments from an empty warehouse: the migrations are the one place that says them."""
-    with duckdb.connect() as con:
-        con.execute("SET TimeZone = 'UTC'")
-        migrate(con)
-        columns: dict[str, list[tuple[str, str, str]]] = {}
-        for table, *column in con.execute(
-            "SELECT schema_name || '.' || table_name, column_name, data_type, coalesce(comment, '')"
-            " FROM duckdb_columns() WHERE NOT internal ORDER BY column_index"
-        ).fetchall():
-            columns.setdefault(table, []).append((column[0], column[1], column[2]))
-        tables = con.execute(
-            "SELECT schema_name || '.' || table_name, coalesce(comment, '') FROM duckdb_tables() WHERE NOT internal"
-            " UNION ALL"
-            " SELECT schema_name || '.' || view_name, coalesce(comment, '') FROM duckdb_views() WHERE NOT internal"
-        ).fetchall()
-        return {table: (comment, columns[table]) for table, comment in tables}
+def _catalogue() -> dict[str, Table]:
+    return read_catalogue()
