@@ -35,6 +35,7 @@ from wallet_pipeline.support.doctor.installation import Installation
 from wallet_pipeline.support.doctor.words import many
 from wallet_pipeline.support.explain.asking import ExplainRules, explain
 from wallet_pipeline.support.explain.text import as_text
+from wallet_pipeline.support.forget.forgetting import Erasure, Forgetting
 from wallet_pipeline.sync.hubspot import connect
 from wallet_pipeline.sync.plan import PlanRules, make_plan
 from wallet_pipeline.sync.plan_summary import PlanResult
@@ -49,6 +50,7 @@ _READ_AGAIN = {
     "no_longer_understood": "no longer understood",
     "understood_differently": "understood differently",
     "other_reason": "still not understood, for another reason",
+    "forgotten": "of forgotten passes, to be erased",
     "missing": "no longer in the inbox, left as they are",
 }
 
@@ -303,6 +305,45 @@ def _tell_replay(result: Replay, *, write: bool) -> None:
         click.echo(
             "Written. The next run derives the customers whom it touches: the job sync_changes, or wallet-pipeline run."
         )
+
+
+@main.command()
+@click.argument("whom")
+@click.option("--crm", "clear_crm", is_flag=True, help="Also clear the wallet fields of the linked contact in the CRM.")
+@click.option("--yes", "is_sure", is_flag=True, help="Do not ask.")
+def forget(whom: str, clear_crm: bool, is_sure: bool) -> None:  # noqa: FBT001  click gives them by name
+    """Remove one person from everything that the pipeline keeps. WHOM: customerId=…, an e-mail, or a pass id."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    forgetting = Forgetting(load_settings(), _checkout(), partial(datetime.now, UTC))
+    if not is_sure:
+        _tell_erasure(forgetting.look(whom), "To be removed:")
+        click.confirm("Remove all of it for good?", abort=True)
+    _tell_erasure(forgetting.remove(whom, clear_crm=clear_crm), "Removed:")
+
+
+def _tell_erasure(found: Erasure, title: str) -> None:
+    """Print what was found of a person, or removed, place by place."""
+    click.echo(f"{title} {many(found.passes, 'pass', 'passes')}, with all that is known by them.")
+    places = {f"warehouse, {table}": count for table, count in found.removed.rows.items()}
+    places |= {f"warehouse, {table}: identifiers in rows of others": n for table, n in found.removed.redacted.items()}
+    places |= {"inbox, deliveries": found.deliveries, "staging, held snapshots": found.held_snapshots}
+    places |= {"logs of runs, lines and rows": found.log_places}
+    for place, count in places.items():
+        click.echo(f"  {place:60}{count:>8}")
+    click.echo(f"  analysts' file: {'published anew' if found.is_published else 'there is none'}")
+    click.echo(f"  CRM: {found.contact}")
+    if found.removed.kin:
+        click.echo(f"{many(found.removed.kin, 'pass', 'passes')} of others shared an identifier and are derived anew.")
+    if found.shared:
+        click.echo(f"{many(found.shared, 'identifier')} of theirs others bear too: what stands under them is kept.")
+    if found.waiting:
+        click.echo(
+            f"{many(found.waiting, 'delivery', 'deliveries')} of the inbox were not taken over yet: they may add to it."
+        )
+    if found.in_use:
+        click.echo(f"{many(found.in_use, 'work file')} of runs that are going on may name them, until these runs end.")
+    for file in found.unclean:
+        click.echo(f"{file} could not be written anew: run this again when nothing is running.")
 
 
 @main.command("setup-crm")

@@ -420,7 +420,7 @@ def listed_row(listed: Listing) -> tuple[Any, ...]:
 def booking_row(booking: pass_snapshot.Snapshot) -> tuple[Any, ...]:
     """Return the row of raw.snapshots, without the figures that no rule reads."""
     started_at = naive(booking.started_at)
-    return (booking.snapshot_id, started_at, started_at, booking.complete, "accepted", *[None] * 9)
+    return (booking.snapshot_id, started_at, started_at, booking.complete, "accepted", *[None] * 12)
 
 
 def runs(seen: dict[Any, dict[int, Any]], ids: list[str]) -> Iterator[tuple[Any, ...]]:

@@ -12,6 +12,7 @@ from wallet_pipeline.collect.observation_runs import merge_runs
 from wallet_pipeline.collect.page_loader import SnapshotError, open_staging
 from wallet_pipeline.collect.pass_list import CLOCK_TOLERANCE, READINGS, Reading, read_until_it_stands_still
 from wallet_pipeline.warehouse.connection import OpenWarehouse, naive, transaction
+from wallet_pipeline.warehouse.rewrite import rewrite
 from wallet_pipeline.warehouse.staging import attached, work_file
 
 # One is taken a day; each limit leaves room for a run that begins late and takes long.
@@ -21,7 +22,10 @@ _HELD_FILES_KEPT = 3
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A snapshot and what became of it. Times are aware, UTC; `verdict` is `accepted` or `held`."""
+    """A snapshot and what became of it. Times are aware, UTC; `verdict` is `accepted` or `held`.
+
+    `passes` are all that were listed, `forgotten` those of them that were left out.
+    """
 
     snapshot_id: str
     started_at: datetime
@@ -36,6 +40,9 @@ class Snapshot:
     other_wallets: int
     verdict: str
     reason: str | None
+    forgotten: int = 0
+    forgotten_apple: int = 0
+    forgotten_google: int = 0
 
 
 def snapshot_id(started_at: datetime, suffix: str) -> str:
@@ -67,7 +74,12 @@ def take_snapshot(
                 snapshot = _judge(con, reading, attempts, distinct, min_share, clock())
                 if snapshot.verdict == "accepted":
                     take_over(con, snapshot)
+                elif snapshot.forgotten:
+                    con.execute("DELETE FROM staging.pages WHERE raw.is_forgotten(pass_id)")
             if snapshot.verdict == "held":
+                if snapshot.forgotten:
+                    with duckdb.connect(staged, read_only=True) as listed:
+                        rewrite(listed, staged)
                 # The file first: an id that is booked can be approved.
                 _keep_held(staged, staging_dir, snapshot.snapshot_id)
                 take_over(con, snapshot)
@@ -125,12 +137,15 @@ def _judge(
         SELECT
             count(*) FILTER (apple_at NOT BETWEEN '2000-01-01' AND $latest)
                 + count(*) FILTER (google_at NOT BETWEEN '2000-01-01' AND $latest),
-            coalesce(sum(other_wallets), 0)
+            coalesce(sum(other_wallets), 0),
+            count(DISTINCT pass_id) FILTER (raw.is_forgotten(pass_id)),
+            count(DISTINCT pass_id) FILTER (raw.is_forgotten(pass_id) AND apple_at IS NOT NULL),
+            count(DISTINCT pass_id) FILTER (raw.is_forgotten(pass_id) AND google_at IS NOT NULL)
         FROM staging.listing
         """,
         {"latest": naive(reading.started_at + CLOCK_TOLERANCE)},
     ).fetchone()
-    undated, other_wallets = row or (0, 0)
+    undated, other_wallets, forgotten, forgotten_apple, forgotten_google = map(int, row or (0,) * 5)
     return Snapshot(
         # The Date header knows seconds only: our own clock orders the snapshots of one second.
         snapshot_id=snapshot_id(reading.started_at, f"{reading.our_start.timestamp() * 1_000_000:016.0f}"),
@@ -142,10 +157,13 @@ def _judge(
         pages=reading.pages,
         attempts=attempts,
         clock=reading.clock,
-        undated=int(undated),
-        other_wallets=int(other_wallets),
+        undated=undated,
+        other_wallets=other_wallets,
         verdict="held" if reason else "accepted",
         reason=reason,
+        forgotten=forgotten,
+        forgotten_apple=forgotten_apple,
+        forgotten_google=forgotten_google,
     )
 
 
@@ -166,12 +184,9 @@ def _reason_to_hold(
 
 
 def _book(con: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
+    columns = ", ".join(f"${column} AS {column}" for column in Snapshot.__dataclass_fields__)
     con.execute(
-        "INSERT INTO raw.snapshots BY NAME SELECT $snapshot_id AS snapshot_id, $started_at AS started_at,"
-        " $finished_at AS finished_at, $complete AS complete, $verdict AS verdict, $reason AS reason,"
-        " $passes AS passes,"
-        " $highest_total AS highest_total, $pages AS pages, $attempts AS attempts, $clock AS clock,"
-        " $undated AS undated, $other_wallets AS other_wallets",
+        f"INSERT INTO raw.snapshots BY NAME SELECT {columns}",
         vars(snapshot) | {"started_at": naive(snapshot.started_at), "finished_at": naive(snapshot.finished_at)},
     )
 

@@ -18,6 +18,7 @@ import duckdb
 from wallet_pipeline.collect.webhooks.inbox import (
     Delivery,
     InboxError,
+    erase_deliveries,
     newest_delivery,
     note_taken,
     read_chosen,
@@ -47,12 +48,16 @@ class ReplayError(ExplainedError):
 
 @dataclass(frozen=True)
 class TakenEvents:
-    """What a take-over brought: deliveries, the events among them, the others by reason, and the last id taken over."""
+    """What a take-over brought: deliveries, the events among them, the others by reason, and the last id taken over.
+
+    Deliveries of forgotten passes are counted alone: they were left out, and erased from the inbox.
+    """
 
     deliveries: int
     events: int
     unusable: dict[str, int]
     up_to: int
+    forgotten: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,19 +75,24 @@ class Selection:
 
 @dataclass(frozen=True)
 class Replay:
-    """Deliveries that were read again, by what became of them; `missing` ones are in the inbox no longer."""
+    """Deliveries that were read again, by what became of them; `missing` ones are in the inbox no longer.
+
+    `forgotten` ones are of passes that are forgotten: they are removed here and in the inbox.
+    """
 
     unchanged: int = 0
     now_understood: int = 0
     no_longer_understood: int = 0
     understood_differently: int = 0
     other_reason: int = 0
+    forgotten: int = 0
     missing: int = 0
 
     @property
     def changed(self) -> int:
         """Deliveries whose outcome is another one than the warehouse holds."""
-        return self.now_understood + self.no_longer_understood + self.understood_differently + self.other_reason
+        understood = self.now_understood + self.no_longer_understood + self.understood_differently
+        return understood + self.other_reason + self.forgotten
 
 
 def taken_up_to(con: duckdb.DuckDBPyConnection) -> int:
@@ -112,17 +122,21 @@ def take_events(open_warehouse: OpenWarehouse, inbox_file: Path, mapping: EventM
             con.execute("UPDATE raw.inbox_cursor SET delivery_id = 0")
         cursor = 0
     reasons: Counter[str | None] = Counter()
+    forgotten = 0
     started = time.monotonic()
     _tell_receiver(inbox_file, cursor)
     while outcomes := _batch(_new_deliveries(inbox_file, cursor, newest), mapping):
         with open_warehouse() as con:
-            taken, cursor = _take(con, outcomes, cursor)
+            taken, left_out, cursor = _take(con, inbox_file, outcomes, cursor)
         _tell_receiver(inbox_file, cursor)
         reasons.update(outcome[-1] for outcome in taken)
+        forgotten += left_out
         speed = reasons.total() / (time.monotonic() - started)
         log.info("took over %d deliveries, up to %d; %.0f per second", reasons.total(), cursor, speed)
+    if forgotten:
+        log.info("%d deliveries of forgotten passes were left out, and erased from the inbox", forgotten)
     unusable = {reason: count for reason, count in reasons.items() if reason is not None}
-    return TakenEvents(reasons.total(), reasons[None], unusable, cursor)
+    return TakenEvents(reasons.total(), reasons[None], unusable, cursor, forgotten)
 
 
 def replay(
@@ -144,7 +158,7 @@ def replay(
         up_to = outcomes[-1][0] if outcomes else ids[-1]
         changes["missing"] += sum(one <= up_to for one in ids) - len(outcomes)
         with open_warehouse() as con:
-            changes.update(_read_again(con, outcomes, dry_run=dry_run))
+            changes.update(_read_again(con, inbox_file, outcomes, dry_run=dry_run))
             ids = _chosen(con, selection, after=up_to)
         log.info("read %d deliveries again, up to %d", changes.total(), up_to)
     return Replay(**{field.name: changes[field.name] for field in fields(Replay)})
@@ -180,21 +194,27 @@ def _outcome(delivery: Delivery, mapping: EventMapping) -> _Outcome:
     return (*said, None)
 
 
-def _take(con: duckdb.DuckDBPyConnection, outcomes: list[_Outcome], after: int) -> tuple[list[_Outcome], int]:
-    """Store what lies beyond the cursor as it is now, and return it with the cursor as it is then."""
+def _take(
+    con: duckdb.DuckDBPyConnection, inbox_file: Path, outcomes: list[_Outcome], after: int
+) -> tuple[list[_Outcome], int, int]:
+    """Store what lies beyond the cursor as it is now, and return it with the cursor as it is then.
+
+    Between the two stands how many deliveries were of forgotten passes.
+    """
     with transaction(con):
         cursor = taken_up_to(con)
         # Another run may have been faster. If the warehouse was put back to an older state, what was read leaves a gap.
-        taken = [outcome for outcome in outcomes if outcome[0] > cursor] if cursor >= after else []
-        if not taken:
-            return [], cursor
-        _stage(con, taken)
+        new = [outcome for outcome in outcomes if outcome[0] > cursor] if cursor >= after else []
+        if not new:
+            return [], 0, cursor
+        _stage(con, new)
         # An inbox that was put back brings deliveries again that are here already.
         _take_back_outcomes(con)
+        forgotten = _leave_out_forgotten(con, inbox_file)
         _insert_outcomes(con)
-        cursor = taken[-1][0]
+        cursor = new[-1][0]
         con.execute("UPDATE raw.inbox_cursor SET delivery_id = ?", [cursor])
-    return taken, cursor
+    return [outcome for outcome in new if outcome[0] not in forgotten], len(forgotten), cursor
 
 
 def _tell_receiver(inbox_file: Path, cursor: int) -> None:
@@ -239,7 +259,9 @@ def _chosen(con: duckdb.DuckDBPyConnection, selection: Selection, after: int) ->
     return [one for (one,) in rows]
 
 
-def _read_again(con: duckdb.DuckDBPyConnection, outcomes: list[_Outcome], *, dry_run: bool) -> dict[str, int]:
+def _read_again(
+    con: duckdb.DuckDBPyConnection, inbox_file: Path, outcomes: list[_Outcome], *, dry_run: bool
+) -> dict[str, int]:
     """Replace the rows of deliveries whose outcome is another one now, and return how many there are of each change."""
     with transaction(con):
         _stage(con, outcomes)
@@ -252,6 +274,7 @@ def _read_again(con: duckdb.DuckDBPyConnection, outcomes: list[_Outcome], *, dry
                 " (SELECT delivery_id FROM outcome_changes WHERE change <> 'unchanged')"
             )
             _take_back_outcomes(con)
+            _leave_out_forgotten(con, inbox_file)
             _insert_outcomes(con)
     return dict(changes)
 
@@ -269,6 +292,18 @@ def _take_back_outcomes(con: duckdb.DuckDBPyConnection) -> None:
     )
     for table in ("raw.wallet_events", "raw.unusable_deliveries"):
         con.execute(f"DELETE FROM {table} WHERE delivery_id IN (SELECT delivery_id FROM outcomes)")
+
+
+def _leave_out_forgotten(con: duckdb.DuckDBPyConnection, inbox_file: Path) -> set[int]:
+    """Take staged deliveries of forgotten passes out, erase them from the inbox, and return their ids.
+
+    In the transaction that leaves them behind: should it be undone, they are gone all the same.
+    """
+    rows = con.execute("DELETE FROM outcomes WHERE raw.is_forgotten(pass_id) RETURNING delivery_id").fetchall()
+    forgotten = {delivery_id for (delivery_id,) in rows}
+    if forgotten:
+        erase_deliveries(inbox_file, sorted(forgotten))
+    return forgotten
 
 
 def _insert_outcomes(con: duckdb.DuckDBPyConnection) -> None:

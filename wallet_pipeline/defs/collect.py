@@ -48,6 +48,7 @@ def wallet_events(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.M
             "deliveries": taken.deliveries,
             "events": taken.events,
             "not_understood": sum(taken.unusable.values()),
+            "of_forgotten_passes": taken.forgotten,
             "taken_up_to": taken.up_to,
             "unusable_deliveries": unusable,
         }
@@ -105,6 +106,7 @@ def pass_snapshot(
             "readings": snapshot.attempts,
             "undated_installations": snapshot.undated,
             "other_wallets": snapshot.other_wallets,
+            "forgotten_passes": snapshot.forgotten,
             "clock": snapshot.clock,
         },
         check_results=[dg.AssetCheckResult(check_name="snapshot_accepted", passed=accepted, description=sentence)],

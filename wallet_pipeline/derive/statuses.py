@@ -1,6 +1,6 @@
 """Run the status rules: from the evidence in `raw.*` to registers, customers and their history."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -106,21 +106,26 @@ def ascii_domain(domain: str) -> str:
         return domain
 
 
-def normalise_identifier(con: duckdb.DuckDBPyConnection, name: str, value: str) -> str | None:
-    """Return an identifier's value as wallet.pass_identifiers has it; None for one that is none, as a blank."""
+def normalise_identifiers(con: duckdb.DuckDBPyConnection, written: Sequence[tuple[str, str]]) -> list[str | None]:
+    """Return the values of some identifiers, given by name and as written, in the form of wallet.pass_identifiers.
+
+    They come in the order given; None stands for one that is none, such as a blank.
+    """
     _register_ascii_domain(con)
+    values = {"names": [name for name, _ in written], "written": [value for _, value in written]}
+    given = "SELECT unnest(range(len($names))) AS n, unnest($names::VARCHAR[]) AS name"
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE identifier_order AS SELECT 1 AS rank, ?::VARCHAR AS name, '$.value' AS path",
-        [name],
+        f"CREATE OR REPLACE TEMP TABLE identifier_order AS SELECT n AS rank, name, '$.n' || n AS path FROM ({given})",
+        {"names": values["names"]},
     )
     con.execute(
         "CREATE OR REPLACE TEMP TABLE pass_identities AS SELECT '' AS pass_id, NULL::TIMESTAMP AS carried_at,"
-        " json_object('value', ?::VARCHAR) AS identifiers",
-        [value],
+        f" json_object('n' || n, written) AS identifiers FROM ({given}, unnest($written::VARCHAR[]) AS written)",
+        values,
     )
-    row = con.execute(f"SELECT value FROM ({query('pass_identifiers')})").fetchone()
+    found = dict(con.execute(f"SELECT rank, value FROM ({query('pass_identifiers')})").fetchall())
     drop_temporary(con, "pass_identities", "identifier_order")
-    return str(row[0]) if row else None
+    return [found.get(place) for place in range(len(written))]
 
 
 def mark_changed(con: duckdb.DuckDBPyConnection, now: datetime) -> int:

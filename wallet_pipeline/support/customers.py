@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from wallet_pipeline.derive.statuses import StatusRules, normalise_identifier
+from wallet_pipeline.derive.statuses import StatusRules, normalise_identifiers
 from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.warehouse.queries import read_query
 
@@ -35,7 +35,7 @@ def find_customer(con: duckdb.DuckDBPyConnection, asked: str, rules: StatusRules
     asked = asked.strip()
     name, value = split_identifier(asked, rules)
     if name and value is not None:
-        value = normalise_identifier(con, name, value)
+        (value,) = normalise_identifiers(con, [(name, value)])
     named = read_query("wallet_pipeline.support", "named_customers")
     found = con.execute(named, {"asked": asked, "name": name, "value": value}).fetchall()
     keys = sorted({key for key, _ in found if key is not None})

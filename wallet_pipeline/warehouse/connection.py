@@ -1,6 +1,8 @@
 """Opening the warehouse: one writer at a time, for seconds, waiting for its turn."""
 
+import fcntl
 import logging
+import os
 import random
 import re
 import secrets
@@ -8,9 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 
@@ -18,6 +22,7 @@ from wallet_pipeline.errors import ExplainedError
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 OpenWarehouse = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
 # When the holder lets go while DuckDB looks who it is, the message ends with `held in PID 0`.
@@ -35,13 +40,11 @@ def connect(warehouse_file: Path, wait: float) -> Iterator[duckdb.DuckDBPyConnec
     Raises WarehouseError. Hold it for seconds only, never during a request: it shuts every other process out.
     """
     warehouse_file.parent.mkdir(parents=True, exist_ok=True)
-    con = _open(warehouse_file, deadline=time.monotonic() + wait)
-    try:
-        con.execute("SET TimeZone = 'UTC'")
+    if not warehouse_file.exists():
+        _create(warehouse_file)
+    with _opened(warehouse_file, wait) as con:
         migrate(con)
         yield con
-    finally:
-        con.close()
 
 
 @contextmanager
@@ -51,12 +54,8 @@ def look_into(warehouse_file: Path, wait: float) -> Iterator[duckdb.DuckDBPyConn
     Waits up to `wait` seconds while another process holds it, and shuts writers out while it is open. Raises
     WarehouseError.
     """
-    con = _open(warehouse_file, deadline=time.monotonic() + wait, read_only=True)
-    try:
-        con.execute("SET TimeZone = 'UTC'")
+    with _opened(warehouse_file, wait, read_only=True) as con:
         yield con
-    finally:
-        con.close()
 
 
 @contextmanager
@@ -70,9 +69,7 @@ def readable(con: duckdb.DuckDBPyConnection, warehouse_file: Path, wait: float) 
         raise WarehouseError(
             f"There is no warehouse {warehouse_file}: nothing was read yet. Run `wallet-pipeline run`."
         )
-    quoted = str(warehouse_file).replace("'", "''")
-    attach = f"ATTACH '{quoted}' AS warehouse (READ_ONLY)"
-    _patiently(lambda: con.execute(attach), warehouse_file, deadline=time.monotonic() + wait)
+    folder = wait_for(warehouse_file, time.monotonic() + wait, partial(_attach, con, warehouse_file))
     try:
         if pending_migrations(con, schema="warehouse.main"):
             raise WarehouseError(
@@ -82,6 +79,7 @@ def readable(con: duckdb.DuckDBPyConnection, warehouse_file: Path, wait: float) 
         yield
     finally:
         con.execute("DETACH warehouse")
+        os.close(folder)
 
 
 @contextmanager
@@ -130,25 +128,17 @@ def pending_migrations(
     return sorted(scripts, key=lambda one: one.name)
 
 
-def _open(file: Path, deadline: float, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-    if not read_only and not file.exists():
-        _create(file)
-    return _patiently(lambda: duckdb.connect(file, read_only=read_only), file, deadline)
+def wait_for(file: Path, deadline: float, attempt: Callable[[], T]) -> T:
+    """Return what an attempt returns, once no other process has the warehouse; raises WarehouseError.
 
-
-def _patiently(
-    attempt: Callable[[], duckdb.DuckDBPyConnection], file: Path, deadline: float
-) -> duckdb.DuckDBPyConnection:
-    """Make an attempt at the file again and again while another process holds it, until the deadline."""
+    An attempt raises duckdb.Error or BlockingIOError while another process has it. `deadline` is a monotonic time.
+    """
     reported = None
     while True:
         try:
             return attempt()
-        except duckdb.Error as error:
-            holder = _HOLDER.search(str(error))
-            if holder is None:
-                raise WarehouseError(_cannot_open(file, error)) from error
-            held_by = f"{Path(holder['program'] or 'another program').name} (process {holder['pid']})"
+        except (duckdb.Error, OSError) as error:
+            held_by = _holder(file, error)
             if time.monotonic() >= deadline:
                 raise WarehouseError(
                     f"The warehouse {file} is held by {held_by}. Close that program, or wait until it is done, and"
@@ -158,6 +148,61 @@ def _patiently(
                 log.info("the warehouse %s is held by %s, waiting", file, held_by)
                 reported = held_by
             time.sleep(random.uniform(0.05, 0.25))  # noqa: S311  jitter, so that waiting runs do not march in step
+
+
+def lock_folder(folder: Path, kind: int) -> int:
+    """Lock the folder of a warehouse, and return the descriptor that keeps it locked; or raise BlockingIOError.
+
+    Who opens the warehouse shares the lock; who puts another file in its place has it alone: nobody may go on with a
+    file that is in no folder any more.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextmanager
+def _opened(file: Path, wait: float, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    con, folder = wait_for(file, time.monotonic() + wait, partial(_open, file, read_only=read_only))
+    try:
+        con.execute("SET TimeZone = 'UTC'")
+        yield con
+    finally:
+        con.close()
+        os.close(folder)
+
+
+def _open(file: Path, *, read_only: bool) -> tuple[duckdb.DuckDBPyConnection, int]:
+    folder = lock_folder(file.parent, fcntl.LOCK_SH)
+    try:
+        return duckdb.connect(file, read_only=read_only), folder
+    except BaseException:
+        os.close(folder)
+        raise
+
+
+def _attach(con: duckdb.DuckDBPyConnection, file: Path) -> int:
+    folder = lock_folder(file.parent, fcntl.LOCK_SH)
+    try:
+        con.execute(f"ATTACH '{str(file).replace(chr(39), chr(39) * 2)}' AS warehouse (READ_ONLY)")
+    except BaseException:
+        os.close(folder)
+        raise
+    return folder
+
+
+def _holder(file: Path, error: Exception) -> str:
+    """Return who has the warehouse; raises WarehouseError when the error has another reason."""
+    if isinstance(error, BlockingIOError):
+        return "another process of the pipeline"
+    holder = _HOLDER.search(str(error))
+    if holder is None:
+        raise WarehouseError(_cannot_open(file, error)) from error
+    return f"{Path(holder['program'] or 'another program').name} (process {holder['pid']})"
 
 
 def _create(file: Path) -> None:

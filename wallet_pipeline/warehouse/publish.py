@@ -1,6 +1,5 @@
 """The copy of the warehouse that analysts read: written aside, then put in place at once."""
 
-import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from wallet_pipeline.errors import ExplainedError
+from wallet_pipeline.warehouse.files import put_in_place, remove
 
 # In the order of the README's table; each keeps its comments.
 PUBLISHED = {
@@ -56,15 +56,16 @@ def publish(con: duckdb.DuckDBPyConnection, bi_file: Path) -> Published:
     """Copy the tables for analysts to `bi_file`; readers that have it open keep the old one. Raises PublishError."""
     aside = bi_file.with_name(bi_file.name + ".tmp")
     try:
-        _remove(aside)
+        remove(aside)
         rows = _write(con, aside)
-        _put_in_place(aside, bi_file)
+        aside.chmod(0o444)
+        put_in_place(aside, bi_file)
     except PublishError:
-        _remove(aside)
+        remove(aside)
         raise
     except (OSError, duckdb.Error) as error:
         with suppress(OSError):
-            _remove(aside)
+            remove(aside)
         raise PublishError(
             f"{bi_file} could not be written: {str(error).splitlines()[0]}. The last good file is still in place."
             " Check the free disk space and the folder's rights, and run again."
@@ -143,28 +144,3 @@ def _count(con: duckdb.DuckDBPyConnection, aside: Path) -> dict[str, int]:
 def _rows(con: duckdb.DuckDBPyConnection, table: str) -> int:
     row = con.execute(f"SELECT count(*) FROM {table}").fetchone()
     return int(row[0]) if row else 0
-
-
-def _put_in_place(aside: Path, bi_file: Path) -> None:
-    _sync(aside)
-    aside.chmod(0o444)
-    _wal(bi_file).unlink(missing_ok=True)
-    aside.replace(bi_file)
-    _sync(bi_file.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove(file: Path) -> None:
-    file.unlink(missing_ok=True)
-    _wal(file).unlink(missing_ok=True)
-
-
-def _wal(file: Path) -> Path:
-    return file.with_name(file.name + ".wal")

@@ -64,8 +64,20 @@ def unless_taken(folder: Path, name: str) -> Iterator[bool]:
 
 def leftovers(folder: Path, before: datetime) -> list[Path]:
     """Return the work files that were last touched before a moment (aware): runs that were killed left them behind."""
-    work_files = [one for one in folder.glob("*-*.duckdb*") if not one.name.startswith("held-")]
-    return sorted(one for one in work_files if one.stat().st_mtime < before.timestamp())
+    return sorted(one for one in _work_files(folder) if one.stat().st_mtime < before.timestamp())
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Remove the work files of runs that were killed, and return how many are left: those that runs are using."""
+    for kind in {one.name.partition("-")[0] for one in _work_files(folder)}:
+        with (folder / f"{kind}.lock").open("w") as lock, suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(folder.glob(f"{kind}-*"))
+    return sum(one.suffix == ".duckdb" for one in _work_files(folder))
+
+
+def _work_files(folder: Path) -> list[Path]:
+    return [one for one in folder.glob("*-*.duckdb*") if not one.name.startswith("held-")]
 
 
 def _take(lock: TextIO) -> bool:

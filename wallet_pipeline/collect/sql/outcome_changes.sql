@@ -3,6 +3,7 @@
 SELECT
     o.delivery_id,
     CASE
+        WHEN raw.is_forgotten(o.pass_id) THEN 'forgotten'
         WHEN o IS NOT DISTINCT FROM t THEN 'unchanged'
         WHEN o.reason IS NULL AND t.reason IS NULL THEN 'understood_differently'
         WHEN o.reason IS NULL THEN 'now_understood'

@@ -5,7 +5,7 @@ Times are microseconds since 1970, UTC. The receiver appends; the pipeline reads
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from wallet_pipeline.errors import ExplainedError
 Source = Literal["webhook", "connector"]
 
 _LOCK_WAIT_S = 3.0
+_ERASED_AT_ONCE = 500
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS deliveries (
     delivery_id INTEGER PRIMARY KEY,  -- the time of receipt, moved on where needed, so that it always grows
@@ -53,6 +54,19 @@ SELECT
     -- Of nothing but empty bodies, substr makes NULL.
     coalesce(substr(:bodies, json_extract(one.value, '$[3]') + 1, json_extract(one.value, '$[4]')), x'')
 FROM json_each(:rows) AS one
+"""
+
+
+_EMPTY_NEWEST = """
+UPDATE deliveries
+SET body = x'', body_sha256 = randomblob(32)
+WHERE delivery_id = (SELECT max(delivery_id) FROM deliveries)
+    AND delivery_id IN (SELECT value FROM json_each(?))
+    AND body <> x''
+"""
+_DELETE = """
+DELETE FROM deliveries
+WHERE delivery_id IN (SELECT value FROM json_each(?)) AND delivery_id < (SELECT max(delivery_id) FROM deliveries)
 """
 
 
@@ -154,6 +168,8 @@ class Inbox:
                 f"The inbox {self._file} lies on a disk without shared memory; put DATA_DIR on a local one."
             )
         self._con.execute("PRAGMA synchronous = FULL")
+        # Else what SQLite moves to another page would stay on the old one, where no erasure finds it.
+        self._con.execute("PRAGMA secure_delete = ON")
         self._con.executescript(_SCHEMA)
 
     @contextmanager
@@ -251,6 +267,38 @@ def note_taken(file: Path, taken_up_to: int) -> None:
         con.execute(
             "INSERT INTO progress VALUES (1, ?1) ON CONFLICT (only_row) DO UPDATE SET taken_up_to = ?1", [taken_up_to]
         )
+
+
+def find_deliveries(file: Path, is_wanted: Callable[[bytes], bool], after: int = 0) -> tuple[list[int], int]:
+    """Return the ids above `after` of deliveries whose body is wanted, and the id of the last one looked at."""
+    with _reading(file) as con:
+        con.create_function("is_wanted", 1, is_wanted, deterministic=True)
+        (last,) = con.execute("SELECT coalesce(max(delivery_id), ?) FROM deliveries", [after]).fetchone()
+        rows = con.execute(
+            "SELECT delivery_id FROM deliveries WHERE delivery_id > ? AND delivery_id <= ? AND is_wanted(body)"
+            " ORDER BY delivery_id",
+            [after, last],
+        ).fetchall()
+    return [delivery_id for (delivery_id,) in rows], last
+
+
+def erase_deliveries(file: Path, delivery_ids: Sequence[int]) -> int:
+    """Remove deliveries, so that their bytes are overwritten; return how many there were. The receiver may go on.
+
+    Of the newest one the id stays, without a body: ids of later deliveries must be greater. Raises InboxError.
+    """
+    erased = 0
+    with _reading(file) as con:
+        con.execute("PRAGMA secure_delete = ON")
+        for start in range(0, len(delivery_ids), _ERASED_AT_ONCE):
+            ids = json.dumps(delivery_ids[start : start + _ERASED_AT_ONCE])
+            con.execute("BEGIN IMMEDIATE")
+            for statement in (_EMPTY_NEWEST, _DELETE):
+                erased += con.execute(statement, [ids]).rowcount
+            con.execute("COMMIT")
+        # The log of writes holds copies.
+        con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return erased
 
 
 @contextmanager

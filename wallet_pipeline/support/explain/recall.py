@@ -19,7 +19,7 @@ from wallet_pipeline.derive.statuses import (
     derive_registers,
     drop_temporary,
     identifier_order,
-    normalise_identifier,
+    normalise_identifiers,
 )
 from wallet_pipeline.support.customers import split_identifier
 from wallet_pipeline.support.explain.queries import query
@@ -70,7 +70,7 @@ def name_asked(con: duckdb.DuckDBPyConnection, rules: StatusRules, asked: str) -
     """Return what was asked, and the identifier in it, normalised, or null."""
     name, value = split_identifier(asked, rules)
     if name and value is not None:
-        value = normalise_identifier(con, name, value)
+        (value,) = normalise_identifiers(con, [(name, value)])
     return {"asked": asked, "name": name, "value": value}
 
 

@@ -1,0 +1,1 @@
+"""wallet-pipeline forget: remove one person from everything that the pipeline keeps, and keep them out."""

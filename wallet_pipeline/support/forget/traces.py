@@ -1,0 +1,92 @@
+"""Recognizing a person in texts: in bodies of deliveries, which may be anything, and in logs."""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+from wallet_pipeline.support.forget.person import Person
+
+# Where a word begins and ends; in JSON the letter of an escape, as in \n, may stand before it.
+_BEGINS = r"(?:(?<![\w.+-])|(?<=\\[nrt]))"
+_ENDS = r"(?![\w-]|\.\w)"
+_NOWHERE = r"(?!)"
+_NO_CHARACTER = r"[^\s\S]"
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+_SHORTEST, _SHORTEST_NUMBER = 6, 8
+
+
+class Traces:
+    """All words by which a person can be recognized.
+
+    E-mails, customer keys, and pass ids and other values that nothing else is likely to be called, wherever they stand;
+    short ones and numbers only as the value of a JSON member of their name.
+    """
+
+    def __init__(self, person: Person, pass_id_names: Iterable[str]) -> None:
+        named = [(name, pass_id) for pass_id in person.pass_ids for name in pass_id_names]
+        named += [(one.name, text) for one in person.identifiers for text in (one.written, one.value)]
+        words = {word for word in (*person.pass_ids, *(text for _, text in named)) if _is_distinctive(word)}
+        words |= {*person.customer_keys, *(f"{one.name}={one.written}" for one in person.identifiers)}
+        members = {_member(name, text) for name, text in named if text not in words}
+        records = {word for word in person.record_ids if _is_distinctive(word)}
+        self.in_deliveries = _any_of({_word(form) for word in words for form in _forms(word)} | members)
+        self.in_logs = _any_of({_word(form) for word in words | records for form in _forms(word)})
+        # Enough to say where to look; for RE2, which has no look-around.
+        self.likely = f"(?i){'|'.join(map(re.escape, sorted(words))) or _NO_CHARACTER}"
+        self._hints = [text.lower().encode() for text in {*words, *(text for _, text in named)}]
+
+    def is_in(self, body: bytes) -> bool:
+        """Tell whether a delivery's body names the person."""
+        return self._may_be_in(body.lower()) and any(map(self.in_deliveries.search, _readings(body)))
+
+    def redact(self, text: str) -> str:
+        """Return a line of a log with each trace overwritten; in UTF-8 it is as long as before, and JSON stays JSON."""
+        return self.in_logs.sub(_overwritten, text)
+
+    def _may_be_in(self, lowered: bytes) -> bool:
+        """Tell, in a tenth of the time, whether it is worth looking."""
+        is_plain = lowered.isascii() and b"\\" not in lowered and b"\0" not in lowered
+        return not is_plain or any(hint in lowered for hint in self._hints)
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(sorted(patterns, key=len, reverse=True)) or _NOWHERE)
+
+
+def _overwritten(found: re.Match[str]) -> str:
+    return ("9" if found[0].isdigit() else "*") * len(found[0].encode("utf-8", "surrogateescape"))
+
+
+def _is_distinctive(word: str) -> bool:
+    is_email = re.fullmatch(r"[^@\s]+@[^@\s]+", word) is not None
+    return is_email or len(word) >= (_SHORTEST_NUMBER if word.isdigit() else _SHORTEST)
+
+
+def _forms(word: str) -> Iterator[str]:
+    """Yield a word as texts may have it: in either Unicode form, escaped as in JSON, and as in JSON inside of JSON."""
+    for form in {unicodedata.normalize(kind, word) for kind in ("NFC", "NFD")} | {word}:
+        yield form
+        for ascii_only in (True, False):
+            once = json.dumps(form, ensure_ascii=ascii_only)[1:-1]
+            yield from (once, json.dumps(once, ensure_ascii=ascii_only)[1:-1])
+
+
+def _word(word: str) -> str:
+    escaped = re.escape(word)
+    return f"{_BEGINS}(?i:{escaped}){_ENDS}" if "@" in word else f"{_BEGINS}{escaped}{_ENDS}"
+
+
+def _member(name: str, value: str) -> str:
+    """Return a pattern for a JSON member, also of JSON that stands as text inside a string."""
+    quote = r'\\*"'
+    return rf"{quote}{re.escape(name)}{quote}\s*:\s*(?:{quote})?\s*{re.escape(value)}\s*(?:{quote}|(?=[\s,}}\]]))"
+
+
+def _readings(body: bytes) -> Iterator[str]:
+    """Yield a body as text, and with the escapes of JSON resolved, twice: one JSON may stand as text in the other."""
+    text = body.replace(b"\0", b"").decode("utf-8", "surrogateescape")
+    yield text
+    for _ in range(2):
+        text = _ESCAPED.sub(lambda escape: chr(int(escape[1], 16)), text).replace("\\/", "/")
+        yield text
