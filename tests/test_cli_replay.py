@@ -56,6 +56,7 @@ ALL_THREE = {
     "no longer understood": 0,
     "understood differently": 0,
     "still not understood, for another reason": 1,
+    "of forgotten passes, to be erased": 0,
     "no longer in the inbox, left as they are": 0,
 }
 
