@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_held_snapshot_keeps_nothing_of_a_forgotten_pass(data: Data, tenant: Ten
     assert FORGOTTEN.encode() not in file.read_bytes()
     assert b"pass-0004" in file.read_bytes()
     forget(data, "pass-0004")
-    assert approve_snapshot(data.open, data.staging, held.snapshot_id).verdict == "accepted"
+    assert approve_snapshot(data.open, data.staging, held.snapshot_id, datetime.now(UTC)).verdict == "accepted"
     open_runs = data.rows("SELECT pass_id FROM raw.passes WHERE last_snapshot IS NULL ORDER BY 1")
     assert open_runs == [("pass-0000",), ("pass-0001",), ("pass-0002",)]
 

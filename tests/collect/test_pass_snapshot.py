@@ -16,6 +16,7 @@ import pytest
 
 from tests.collect.snapshots import accepted, everything_told, now, stage, take
 from tests.conftest import Data, Script, Tenant, make_pass, make_passes
+from tests.waiting import wait_until
 from wallet_pipeline.clients.http import AuthenticationError, NotFoundError, ScopeError, UnexpectedAnswerError
 from wallet_pipeline.collect.page_loader import SnapshotError
 from wallet_pipeline.collect.pass_snapshot import approve_snapshot, take_over
@@ -233,14 +234,6 @@ def start_reading(start_script: StartScript, tenant: Tenant) -> Script:
     """Start a snapshot in a process of its own; it waits for a line of input before it opens the warehouse."""
     facts = tenant.facts
     return start_script(READING.format(url=tenant.url, tenant=facts["tenant_id"], key=facts["api_key"]))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Return as soon as the condition holds; fail when it does not within 30 s."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def kill_while_pages_are_read(tenant: Tenant, start_script: StartScript) -> None:

@@ -1,6 +1,5 @@
 """Faults that need to know the CRM: answers that lie, and people who act between two requests."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 import requests
 from hubspot_service import PEOPLE, Crm, serve
 
+from tests.waiting import wait_until
 from wallet_pipeline.sandbox.hubspot import CONTACTS
 
 
@@ -60,10 +60,7 @@ def test_a_late_answer_is_of_something_done(crm: Crm) -> None:
             headers={"Authorization": f"Bearer {crm.token}"},
             timeout=0.05,
         )
-    deadline = time.monotonic() + 10
-    while crm.values_of("ann@x.test").get("city") != "Paris":
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: crm.values_of("ann@x.test").get("city") == "Paris")
 
 
 def test_somebody_acts_between_two_requests(crm: Crm) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from conftest import Sandbox, running
-from webhook_service import Hooks, Receiver, base64_of, hmac_of, hooked, receiving, wait_until
+from webhook_service import Hooks, Receiver, base64_of, hmac_of, hooked, receiving
+
+from tests.waiting import wait_until
 
 QUICKLY = {"retry_seconds": 0.01}
 

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +15,8 @@ from typing import Any
 
 import requests
 from conftest import TIMEOUT_S, Sandbox
+
+from tests.waiting import wait_until
 
 
 @dataclass(frozen=True)
@@ -146,14 +148,6 @@ def hooked(sandbox: Sandbox) -> Iterator[Hooks]:
     hooks.configure(**settings)
     # What a subscription that is gone still had to come ends with its next attempt.
     hooks.settle()
-
-
-def wait_until(reached: Callable[[], bool]) -> None:
-    """Return as soon as a condition holds; fail when it does not within the time limit."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while not reached():
-        assert time.monotonic() < deadline, "not reached in time"
-        time.sleep(0.01)
 
 
 def hmac_of(body: bytes, secret: str) -> str:

@@ -1,28 +1,20 @@
 """The lane to the CRM: one run at a time, and changes that are due pass a run of all customers."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 
 from tests.sync.conftest import GOOGLE, NONE, Account, Pipeline
+from tests.waiting import wait_until
 from wallet_pipeline.sync.lane import Lane
 from wallet_pipeline.sync.write import DeliveryResult
 
 KEY = "customerId=C-1"
 # Three waves of sixteen slices.
 _SWEEP = 4_800
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Return when something holds; give up after a minute."""
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to hold within a minute"
-        time.sleep(0.02)
 
 
 def lane(pipeline: Pipeline) -> Lane:
@@ -103,7 +95,7 @@ def begin_sweep(account: Account, pipeline: Pipeline, threads: ThreadPoolExecuto
     account.switch(rate_limit=1_000, rate_window_ms=10_000)
     account.forget_requests()
     run = threads.submit(sweep, pipeline)
-    until(lambda: run.done() or account.requests().get("upsert", 0) > 0)
+    wait_until(lambda: run.done() or account.requests().get("upsert", 0) > 0)
     return run
 
 
@@ -112,7 +104,7 @@ def test_a_change_passes_a_sweep(account: Account, pipeline: Pipeline, record_id
     with ThreadPoolExecutor(1) as threads:
         run = begin_sweep(account, pipeline, threads)
         pipeline.event(KEY, GOOGLE)
-        until(lambda: run.done() or account.wallet(record_id)["wallet_status"] == "google")
+        wait_until(lambda: run.done() or account.wallet(record_id)["wallet_status"] == "google")
         sent_so_far = account.requests()["upsert"]
         result = run.result(120)
     assert result is not None

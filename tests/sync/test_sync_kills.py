@@ -10,6 +10,7 @@ import pytest
 
 from tests.sync.conftest import APPLE, GOOGLE, Account, Pipeline
 from tests.sync.sender import Sender
+from tests.waiting import wait_until
 from wallet_pipeline.sync.lane import Lane
 
 KNOWN, UNKNOWN = 150, 130
@@ -34,13 +35,6 @@ def sender(account: Account, pipeline: Pipeline) -> Iterator[Sender]:
     sender = Sender(account, pipeline.folder)
     yield sender
     sender.kill()
-
-
-def wait_for(account: Account, path: str, count: int) -> None:
-    """Return when the CRM has received so many requests of a kind."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while account.requests().get(path, 0) < count:
-        assert time.monotonic() < deadline, f"no {count} requests of {path}"
 
 
 def expect_truth(account: Account, pipeline: Pipeline) -> None:
@@ -76,7 +70,7 @@ def test_a_kill_at_a_request_is_made_good_by_the_next_run(
     account.control("POST", "faults", rule)
     account.forget_requests()
     sender.begin()
-    wait_for(account, path.removeprefix("batch/"), skip + 1)
+    wait_until(lambda: account.requests().get(path.removeprefix("batch/"), 0) > skip)
     sender.kill()
     expect_truth(account, pipeline)
 

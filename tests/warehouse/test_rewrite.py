@@ -27,15 +27,20 @@ CATALOGUE = (
     "SELECT name FROM schema_migrations ORDER BY ALL",
 )
 WRITE = """
-    import sys
+    import sys, threading
     from pathlib import Path
     from wallet_pipeline.warehouse.connection import connect
 
-    print("ready", flush=True)
-    for number in range(60):
+    stopped = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.readline(), stopped.set())).start()
+    written = 0
+    while written < 2 or not stopped.is_set():
         with connect(Path("data/warehouse.duckdb"), wait=60) as con:
-            con.execute("INSERT INTO raw.touched_passes VALUES (?)", [str(number)])
-    print("done", flush=True)
+            con.execute("INSERT INTO raw.touched_passes VALUES (?)", [str(written)])
+        written += 1
+        if written == 1:
+            print("ready", flush=True)
+    print(written, flush=True)
 """
 StartScript = Callable[[str], Script]
 
@@ -77,13 +82,11 @@ def test_writer_meanwhile_loses_nothing(data: Data, start_script: StartScript) -
     fill(data)
     writer = start_script(WRITE)
     writer.wait_for("ready")
-    rewritten = 0
-    while writer.process.poll() is None:
+    for _ in range(3):
         rewrite_warehouse(data.warehouse, wait=60)
-        rewritten += 1
-    assert writer.finish().strip() == "done"
-    assert rewritten > 2
-    assert data.rows("SELECT count(*) FROM raw.touched_passes") == [(3060,)]
+    printed, errors = writer.process.communicate("stop\n", timeout=60)
+    assert errors == ""
+    assert data.rows("SELECT count(*) FROM raw.touched_passes") == [(3000 + int(printed),)]
 
 
 def test_reader_keeps_it_in_its_place(data: Data) -> None:

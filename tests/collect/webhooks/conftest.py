@@ -10,8 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -196,14 +195,6 @@ def locked(inbox_file: Path) -> Iterator[None]:
         con.execute("BEGIN IMMEDIATE")
         yield
         con.execute("ROLLBACK")
-
-
-def wait_until(true: Callable[[], bool], seconds: float = TIMEOUT_S) -> None:
-    """Return when it is true; fail when it is not in time."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not become true in time"
-        time.sleep(0.02)
 
 
 def base64_of(signature: str) -> str:

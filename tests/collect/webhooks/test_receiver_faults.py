@@ -27,8 +27,8 @@ from tests.collect.webhooks.conftest import (
     read_answer,
     running,
     sign,
-    wait_until,
 )
+from tests.waiting import wait_until
 
 KILLS = int(os.environ.get("RECEIVER_KILLS", "3"))
 SENDERS = 8

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.collect.webhooks.conftest import RunningReceiver, head_of, new_body, read_answer, wait_until
+from tests.collect.webhooks.conftest import RunningReceiver, head_of, new_body, read_answer
+from tests.waiting import wait_until
 
 TIME_LIMIT_S = 10
 LATE_S = 5

@@ -8,6 +8,7 @@ from itertools import count
 
 from tests.collect.webhooks.conftest import RunningReceiver, running
 from tests.conftest import Script
+from tests.waiting import wait_until
 
 from .conftest import ANNA, Installation, told
 
@@ -60,8 +61,7 @@ def test_receiver_and_runs_go_on_meanwhile(home: Installation, start_script: Cal
         runs = start_script(RUNS)
         runs.wait_for("ready")
         with delivering(receiver) as accepted:
-            while len(accepted) < 5:
-                pass
+            wait_until(lambda: len(accepted) >= 5)
             home.forgetting().remove(ANNA, clear_crm=False)
             at_the_end = len(accepted)
         printed, errors = runs.process.communicate("stop\n", timeout=60)
