@@ -129,7 +129,7 @@ def others(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
     add_events(con, [event("n-1", "apple", "installed", "n1", "11 11:00", identifiers={"customerId": "new"})])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a migrated warehouse to copy."""
     file = tmp_path_factory.mktemp("template") / "warehouse.duckdb"
@@ -147,13 +147,13 @@ def made(template: Path, folder: Path, history: Callable[[duckdb.DuckDBPyConnect
     return file
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def of_ann(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make the warehouse that knows Ann."""
     return made(template, tmp_path_factory.mktemp("ann"), ann)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def of_others(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make the warehouse that knows the others."""
     return made(template, tmp_path_factory.mktemp("others"), others)

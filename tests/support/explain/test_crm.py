@@ -7,10 +7,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tests.derive.evidence import add_snapshot, derive
 from tests.derive.worlds import naive
 from wallet_pipeline.support.explain.crm import explain_crm
 
-from .conftest import at
+from .conftest import ask, at, deliver, listed, made, snapshot
 
 TOLERANCE = timedelta(seconds=60)
 STATE = {"wallet_status": "apple", "apple_wallet_installed_at": naive(at("01 00:00")), "wallet_last_event": "installed"}
@@ -133,3 +134,41 @@ def crm(crm_warehouse: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyCon
     )
     yield crm_warehouse
     crm_warehouse.execute("ROLLBACK")
+
+
+def test_crm_side_ends_at_the_moment(template: Path, tmp_path: Path) -> None:
+    """As of a moment nothing is told of what was planned, found, put right, linked or answered later."""
+
+    def history(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
+        add_snapshot(con, folder, snapshot("01 03:00", listed("a", {"customerId": "1"})))
+        derive(con, at("01 03:10"))
+        deliver(con, "customerId=1", "02 03:00")
+        deliver(con, "customerId=1", "04 03:00")
+        for statement in LATER:
+            con.execute(statement)
+
+    crm = ask(made(template, tmp_path, history), "a", at("04 03:00:01")).crm
+    assert crm is not None
+    assert crm.link == {"record_id": "501", "via": None, "linked_at": None, "departed_at": None}
+    assert crm.plan is None
+    assert crm.rejection is not None
+    assert (crm.rejection["last_at"], crm.rejection["attempts"]) == (None, None)
+    assert [one["repaired_at"] for one in crm.drift] == [None]
+    assert [(one["outcome"], one["verified_at"]) for one in crm.deliveries] == [
+        ("verified", at("02 03:00:02")),
+        ("intended", None),
+    ]
+    assert crm.sentence == "The CRM does not hold it: m. Next: n. (data, since 2026-03-03 00:00:00)"
+
+
+LATER = (
+    "INSERT INTO crm.links VALUES ('customerId=1', '502', 'email', '2026-03-05', NULL)",
+    "INSERT INTO crm.plans (plan_id, planned_at, scope) VALUES ('p', '2026-03-02', 'all'), ('q', '2026-03-06', 'all')",
+    "INSERT INTO crm.plan (plan_id, planned_at, customer_key) VALUES ('q', '2026-03-06', 'customerId=1')",
+    (
+        "INSERT INTO crm.rejections (customer_key, error_class, message, next_step, first_at, last_at, attempts)"
+        " VALUES ('customerId=1', 'data', 'm', 'n', '2026-03-03', '2026-03-06', 4)"
+    ),
+    "INSERT INTO crm.drift (customer_key, found_at, repaired_at) VALUES ('customerId=1', '2026-03-03', '2026-03-05')",
+    "INSERT INTO crm.drift (customer_key, found_at) VALUES ('customerId=1', '2026-03-05')",
+)

@@ -6,7 +6,7 @@ from typing import Any
 
 from wallet_pipeline.support.explain.crm import tell_fight
 from wallet_pipeline.support.explain.explanation import Crm, Evidence, Explanation, Pass, Register
-from wallet_pipeline.support.explain.words import WALLETS, listed, moment
+from wallet_pipeline.support.explain.words import WALLETS, moment
 from wallet_pipeline.sync.destination import FIELDS
 
 _VIA = {"customer_id": "by its customer number", "email": "by the e-mail", "created": "created by this pipeline"}
@@ -143,6 +143,6 @@ def _timeline(found: Explanation) -> Iterator[str]:
         yield "Nothing yet."
     for one in found.timeline:
         place = " ".join(filter(None, [one.pass_id, WALLETS.get(one.wallet or "", one.wallet)]))
-        subject = listed([part for part in (place, one.record_id and f"record {one.record_id}") if part] or [""])
+        subject = f"record {one.record_id}" if one.record_id else place
         text = ": ".join(filter(None, [one.what, one.detail]))
         yield f"{moment(one.happened_at)}  {one.kind:14}  {subject + '  ' if subject else ''}{text}"
