@@ -315,6 +315,8 @@ def forget(whom: str, clear_crm: bool, is_sure: bool) -> None:  # noqa: FBT001  
     """Remove one person from everything that the pipeline keeps. WHOM: customerId=…, an e-mail, or a pass id."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     forgetting = Forgetting(load_settings(), _checkout(), partial(datetime.now, UTC))
+    if forgetting.finish():
+        click.echo("First finished: an erasure that had been broken off.")
     if not is_sure:
         _tell_erasure(forgetting.look(whom), "To be removed:")
         click.confirm("Remove all of it for good?", abort=True)

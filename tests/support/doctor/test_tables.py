@@ -374,6 +374,16 @@ def test_identity_conflicts_are_told(patient: Home) -> None:
     assert "a@x.test" not in finding.sentence
 
 
+def test_erasure_that_was_broken_off_is_told(patient: Home) -> None:
+    """One without an end is a warning, with the command that ends it."""
+    patient.sql("INSERT INTO raw.erasures VALUES (now()::TIMESTAMP, 1, 9, now()::TIMESTAMP)")
+    assert patient.finding("warehouse", "erasures").level == "ok"
+    patient.sql("INSERT INTO raw.erasures VALUES (now()::TIMESTAMP, 1, 9, NULL)")
+    finding = patient.finding("warehouse", "erasures")
+    assert (finding.level, "1 erasure of 2 was broken off" in finding.sentence) == ("warning", True)
+    assert "`wallet-pipeline forget`" in str(finding.next_step)
+
+
 @pytest.fixture
 def dagster_storage(patient: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     """Give Dagster's storage of the installation, as dagster.yaml places it."""

@@ -75,10 +75,12 @@ def test_kill_at_any_moment_is_made_good_by_the_same_command(killed: list[Instal
     """Nothing of her is left, all of the others is there, no erasure is unfinished; often she is unknown by then."""
     unknown = []
     for home, moment in zip(killed, MOMENTS, strict=True):
+        finished = home.forgetting().finish()
         try:
             home.forgetting().remove(ANNA, clear_crm=False)
         except UnknownCustomerError:
             unknown.append(moment)
+        assert (moment, finished) == (moment, moment in MOMENTS[2:])
         assert (moment, home.found_in(), home.files_with()) == (moment, set(), set())
         assert (moment, statuses(home), bodies(home)) == (moment, statuses(forgotten.home), bodies(forgotten.home))
         assert home.rows("SELECT count(*), count(finished_at) FROM raw.erasures") == [(1, 1)]

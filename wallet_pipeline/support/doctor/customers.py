@@ -28,6 +28,7 @@ def customer_checks(con: duckdb.DuckDBPyConnection, installation: Installation) 
         "fights": partial(_fights, con, installation.clock()),
         "unmatched passes": partial(_unmatched, con, installation),
         "identity conflicts": partial(_conflicts, con),
+        "erasures": partial(_erasures, con),
     }
 
 
@@ -44,6 +45,17 @@ def _rejections(con: duckdb.DuckDBPyConnection, now: datetime) -> Iterator[Findi
             yield tell(text, f"{one.next_step} The table crm_rejections lists them.")
     if not rejections:
         yield ok("No customer stands in crm_rejections: the CRM was told of everybody.")
+
+
+def _erasures(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
+    begun, unfinished = row(con, "SELECT count(*), count(*) FILTER (finished_at IS NULL) FROM raw.erasures")
+    if not unfinished:
+        yield ok(f"Of {many(begun, 'erasure')} none was broken off.")
+        return
+    yield warning(
+        f"{many(unfinished, 'erasure')} of {begun} was broken off: the rows are gone, but their bytes may not be.",
+        "Call `wallet-pipeline forget` for the same person again, even if nobody is known by that name any more.",
+    )
 
 
 def _fights(con: duckdb.DuckDBPyConnection, now: datetime) -> Iterator[Finding]:

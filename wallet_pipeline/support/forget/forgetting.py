@@ -126,19 +126,19 @@ class Forgetting:
         with one_at_a_time(self._settings.staging_dir, "forget"), ExitStack() as stack:
             if clear_crm:
                 stack.enter_context(one_at_a_time(self._settings.staging_dir, "crm"))
-            self.finish()
             self._catch_up()
             return self._remove(asked, clear_crm=clear_crm)
 
     def finish(self) -> bool:
         """Do what an erasure that was broken off has left to do; tell whether there was one."""
-        with self._open() as con:
-            if not con.execute("SELECT 1 FROM raw.erasures WHERE finished_at IS NULL").fetchone():
-                return False
-        if self._has_inbox() and not write_anew(self._inbox):
-            log.warning("%s could not be written anew: other processes are busy with it", self._inbox)
-        self._finish()
-        return True
+        with one_at_a_time(self._settings.staging_dir, "forget"):
+            with self._open() as con:
+                if not con.execute("SELECT 1 FROM raw.erasures WHERE finished_at IS NULL").fetchone():
+                    return False
+            if self._has_inbox() and not write_anew(self._inbox):
+                log.warning("%s could not be written anew: other processes are busy with it", self._inbox)
+            self._finish()
+            return True
 
     def _remove(self, asked: str, *, clear_crm: bool) -> Erasure:
         with self._open() as con, undone(con):

@@ -13,7 +13,7 @@ COMMENT ON TABLE raw.erasures IS 'One row for each time that wallet-pipeline for
 COMMENT ON COLUMN raw.erasures.erased_at IS 'When the rows were removed, UTC.';
 COMMENT ON COLUMN raw.erasures.passes IS 'Number of passes that were forgotten.';
 COMMENT ON COLUMN raw.erasures.row_count IS 'Number of rows that were removed from the warehouse.';
-COMMENT ON COLUMN raw.erasures.finished_at IS 'When the files had been written anew, UTC; null when that was broken off: any further wallet-pipeline forget finishes it.';
+COMMENT ON COLUMN raw.erasures.finished_at IS 'When the files had been written anew, UTC; null when that was broken off: the next wallet-pipeline forget, of anybody, finishes it.';
 
 CREATE MACRO raw.pass_hash(id) AS sha256((SELECT max(key) FROM raw.erasure_key) || id);
 
