@@ -1,7 +1,10 @@
 """A sandbox over real HTTP and a warehouse in a folder of its own, for all tests of the stages."""
 
+import fcntl
 import json
 import logging
+import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -108,9 +111,10 @@ def make_passes(count: int) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Data:
-    """The data folder of a pipeline."""
+    """The data folder of a pipeline; where there is a template, its warehouse begins as a copy of that one."""
 
     folder: Path
+    template: Path | None = None
 
     @property
     def warehouse(self) -> Path:
@@ -124,6 +128,9 @@ class Data:
 
     def open(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Open the warehouse as a stage does."""
+        if self.template and not self.warehouse.exists():
+            self.folder.mkdir(exist_ok=True)
+            shutil.copy(self.template, self.warehouse)
         return connect(self.warehouse, wait=30)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
@@ -147,10 +154,34 @@ class Data:
         return [file.name for file in files if text.encode() in file.read_bytes()]
 
 
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, fill: Callable[[Path], Any]) -> Path:
+    """Return a folder that is filled once for all processes of a test session; tests copy what they need of it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / name).exists():
+            filled = tmp_path_factory.mktemp(name)
+            fill(filled)
+            filled.rename(shared / name)
+    return shared / name
+
+
+def _migrated(folder: Path) -> None:
+    with connect(folder / "warehouse.duckdb", wait=0):
+        pass
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a migrated warehouse to copy."""
+    return made_once(tmp_path_factory, "migrated", _migrated) / "warehouse.duckdb"
+
+
 @pytest.fixture
-def data(tmp_path: Path) -> Data:
+def data(tmp_path: Path, template: Path) -> Data:
     """Give an empty data folder."""
-    return Data(tmp_path / "data")
+    return Data(tmp_path / "data", template)
 
 
 @contextmanager

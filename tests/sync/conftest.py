@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import requests
 import uvicorn
 from pydantic import SecretStr
 
+from tests.conftest import made_once
 from wallet_pipeline.clients.http import TimeLimits
 from wallet_pipeline.clients.hubspot import HubSpot
 from wallet_pipeline.sandbox.droppable import DroppableProtocol
@@ -56,7 +58,7 @@ RULES = PlanRules(
     max_none_share=1,
     max_none_customers=0,
 )
-LIMITS = TimeLimits(connect=2, silence=5, answer=5, call=20)
+LIMITS = TimeLimits(connect=2, silence=5, answer=5, call=20, pause=0.02)
 
 
 class Account:
@@ -263,14 +265,15 @@ class Pipeline:
 
 
 @pytest.fixture(scope="session")
-def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def templates(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Path:
     """Make a folder with a migrated warehouse and an account that was set up, to copy."""
-    folder = tmp_path_factory.mktemp("templates")
-    with connect(folder / "warehouse.duckdb", wait=0):
-        pass
+    return made_once(tmp_path_factory, "synced", partial(_fill_templates, template))
+
+
+def _fill_templates(template: Path, folder: Path) -> None:
+    shutil.copy(template, folder)
     with open_account(folder) as account:
         setup_crm(account.destination())
-    return folder
 
 
 @pytest.fixture

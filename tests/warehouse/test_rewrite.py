@@ -40,6 +40,7 @@ WRITE = """
         written += 1
         if written == 1:
             print("ready", flush=True)
+        stopped.wait(0.02)
     print(written, flush=True)
 """
 StartScript = Callable[[str], Script]

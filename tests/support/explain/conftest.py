@@ -3,12 +3,14 @@
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from tests.conftest import made_once
 from tests.derive.evidence import RULES, add_events, add_snapshot, derive
 from tests.derive.worlds import naive
 from wallet_pipeline.support.explain.asking import ExplainRules, explain
@@ -129,15 +131,6 @@ def others(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
     add_events(con, [event("n-1", "apple", "installed", "n1", "11 11:00", identifiers={"customerId": "new"})])
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a migrated warehouse to copy."""
-    file = tmp_path_factory.mktemp("template") / "warehouse.duckdb"
-    with connect(file, wait=0):
-        pass
-    return file
-
-
 def made(template: Path, folder: Path, history: Callable[[duckdb.DuckDBPyConnection, Path], None]) -> Path:
     """Make a warehouse with a history."""
     file = folder / "warehouse.duckdb"
@@ -150,13 +143,13 @@ def made(template: Path, folder: Path, history: Callable[[duckdb.DuckDBPyConnect
 @pytest.fixture(scope="session")
 def of_ann(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make the warehouse that knows Ann."""
-    return made(template, tmp_path_factory.mktemp("ann"), ann)
+    return made_once(tmp_path_factory, "ann", partial(made, template, history=ann)) / "warehouse.duckdb"
 
 
 @pytest.fixture(scope="session")
 def of_others(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make the warehouse that knows the others."""
-    return made(template, tmp_path_factory.mktemp("others"), others)
+    return made_once(tmp_path_factory, "others", partial(made, template, history=others)) / "warehouse.duckdb"
 
 
 def ask(file: Path, asked: str, as_of: datetime | None = None) -> Explanation:

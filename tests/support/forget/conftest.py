@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from tests.collect.deliveries import receive
 from tests.collect.snapshots import accepted, stage
+from tests.conftest import made_once
 from tests.sync.conftest import Account, open_account
 from wallet_pipeline.collect.pass_snapshot import take_over
 from wallet_pipeline.collect.wallet_events import take_events
@@ -197,14 +198,20 @@ def _plant(con: duckdb.DuckDBPyConnection) -> None:
             con.execute(f"INSERT INTO {table} ({column}) VALUES (?)", [value])
 
 
-def _build(folder: Path, account: Account) -> Installation:
-    given = {
-        "hubspot_base_url": account.url,
-        "hubspot_access_token": SecretStr(TOKEN),
-        "settle_window": 0,
-        "hubspot_reserve": 0,
-    }
-    home = Installation(folder, given)
+def given_to(crm: str) -> dict[str, Any]:
+    """Return the settings of an installation with a CRM at an address."""
+    return {
+        "hubspot_base_url": crm, "hubspot_access_token": SecretStr(TOKEN), "settle_window": 0, "hubspot_reserve": 0
+    }  # fmt: skip
+
+
+def _build(folder: Path) -> None:
+    with running_account(folder) as account:
+        _live(Installation(folder, given_to(account.url)))
+
+
+def _live(home: Installation) -> None:
+    folder = home.folder
     home.list_passes(1, FIRST_LIST)
     home.derive()
     home.sync()
@@ -229,7 +236,6 @@ def _build(folder: Path, account: Account) -> Installation:
     stage(home.settings.staging_dir / "reading-0011223344556677.duckdb", *FIRST_LIST)
     (folder / ".dagster").mkdir()
     (folder / ".dagster" / "headless.log").write_text(f"{ANNA} was held\n")
-    return home
 
 
 @dataclass(frozen=True)
@@ -250,10 +256,8 @@ def running_account(folder: Path) -> Iterator[Account]:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    """Build the installation."""
-    folder = tmp_path_factory.mktemp("forget")
-    with running_account(folder) as account:
-        return _build(folder, account)
+    """Build the installation, whose CRM does not answer any more."""
+    return Installation(made_once(tmp_path_factory, "anna", _build), given_to("http://127.0.0.1:9"))
 
 
 @pytest.fixture(scope="session")
@@ -287,7 +291,7 @@ def home(built: Installation, tmp_path: Path) -> Installation:
 @pytest.fixture
 def connected(home: Installation, account: Account) -> Installation:
     """Give a copy of the installation, with a copy of its CRM."""
-    return Installation(home.folder, home.given | {"hubspot_base_url": account.url})
+    return Installation(home.folder, given_to(account.url))
 
 
 def _copy(home: Installation, folder: Path) -> Installation:
