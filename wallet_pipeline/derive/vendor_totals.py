@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import duckdb
 
+from wallet_pipeline.warehouse.queries import one_row
+
 # Passes go on being installed while a run goes on, so a few are no disagreement.
 _A_FEW, _SHARE = 5, 0.005
 
@@ -32,10 +34,11 @@ def compare_total(con: duckdb.DuckDBPyConnection, wallet: str, vendor: int) -> V
 
     Passes that are forgotten are in no register; the last accepted snapshot counted them.
     """
-    registers, forgotten = con.execute(
+    registers, forgotten = one_row(
+        con,
         "SELECT (SELECT count(*) FROM wallet.registers WHERE installed AND wallet = $wallet),"
         " (SELECT CASE $wallet WHEN 'apple' THEN forgotten_apple ELSE forgotten_google END FROM raw.snapshots"
         " WHERE verdict = 'accepted' ORDER BY snapshot_id DESC LIMIT 1)",
         {"wallet": wallet},
-    ).fetchone() or (0, 0)
+    )
     return VendorTotal(wallet, vendor, int(registers), int(forgotten or 0))

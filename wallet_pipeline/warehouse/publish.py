@@ -9,6 +9,7 @@ import duckdb
 
 from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.warehouse.files import put_in_place, remove
+from wallet_pipeline.warehouse.queries import one_row
 
 # In the order of the README's table; each keeps its comments.
 PUBLISHED = {
@@ -98,9 +99,7 @@ def _over_published_tables(con: duckdb.DuckDBPyConnection, view: str) -> str:
 
     The warehouse keeps it in DuckDB's own writing, where each table is followed by its alias.
     """
-    (sql,) = con.execute(
-        "SELECT sql FROM duckdb_views() WHERE schema_name || '.' || view_name = ?", [view]
-    ).fetchone() or ("",)
+    (sql,) = one_row(con, "SELECT sql FROM duckdb_views() WHERE schema_name || '.' || view_name = ?", [view])
     text = str(sql).partition(" AS ")[2]
     for name, source in PUBLISHED.items():
         text = re.sub(rf"\b{re.escape(source)} AS\b", f"{name} AS", text)

@@ -12,6 +12,7 @@ import duckdb
 
 from wallet_pipeline.warehouse.connection import WarehouseError, lock_folder, wait_for
 from wallet_pipeline.warehouse.files import put_in_place, remove, wal
+from wallet_pipeline.warehouse.queries import one_row
 
 
 def rewrite_warehouse(warehouse_file: Path, wait: float) -> None:
@@ -66,7 +67,7 @@ def _rewrite(file: Path, deadline: float) -> bool:
 
 
 def _copy(con: duckdb.DuckDBPyConnection, aside: Path) -> None:
-    (name,) = con.execute("SELECT current_database()").fetchone() or ("",)
+    (name,) = one_row(con, "SELECT current_database()")
     quoted = str(aside).replace("'", "''")
     con.execute(f"ATTACH '{quoted}' AS written_anew (READ_WRITE)")
     con.execute(f'COPY FROM DATABASE "{name}" TO written_anew')

@@ -70,9 +70,9 @@ def leftovers(folder: Path, before: datetime) -> list[Path]:
 def remove_leftovers(folder: Path) -> int:
     """Remove the work files of runs that were killed, and return how many are left: those that runs are using."""
     for kind in {one.name.partition("-")[0] for one in _work_files(folder)}:
-        with (folder / f"{kind}.lock").open("w") as lock, suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(folder.glob(f"{kind}-*"))
+        with unless_taken(folder, kind) as is_ours:
+            if is_ours:
+                _remove(folder.glob(f"{kind}-*"))
     return sum(one.suffix == ".duckdb" for one in _work_files(folder))
 
 

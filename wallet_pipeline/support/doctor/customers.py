@@ -48,7 +48,7 @@ def _rejections(con: duckdb.DuckDBPyConnection, now: datetime) -> Iterator[Findi
 
 
 def _erasures(con: duckdb.DuckDBPyConnection) -> Iterator[Finding]:
-    begun, unfinished = row(con, "SELECT count(*), count(*) FILTER (finished_at IS NULL) FROM raw.erasures")
+    begun, unfinished = one_row(con, "SELECT count(*), count(*) FILTER (finished_at IS NULL) FROM raw.erasures")
     if not unfinished:
         yield ok(f"Of {many(begun, 'erasure')} none was broken off.")
         return

@@ -1,8 +1,7 @@
-"""The texts of `sql/`."""
+"""The texts of `sql/` that name what belongs to a person."""
 
-from importlib.resources import files
+from functools import partial
 
+from wallet_pipeline.warehouse.queries import read_query
 
-def query(name: str) -> str:
-    """Return the text of `sql/<name>.sql`."""
-    return (files("wallet_pipeline.support.forget") / "sql" / f"{name}.sql").read_text()
+query = partial(read_query, "wallet_pipeline.support.forget")

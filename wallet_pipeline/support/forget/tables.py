@@ -13,6 +13,7 @@ from wallet_pipeline.support.forget.person import Person
 from wallet_pipeline.support.forget.queries import query
 from wallet_pipeline.support.forget.traces import Traces
 from wallet_pipeline.warehouse.connection import naive
+from wallet_pipeline.warehouse.queries import one_row
 
 _REDACTED = "***"
 # A row with one of these is a row about a pass, or a customer: also in tables that are added one day.
@@ -79,7 +80,7 @@ def _tables(con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
 
 
 def _delete(con: duckdb.DuckDBPyConnection, table: str, conditions: Sequence[str]) -> int:
-    (count,) = con.execute(f"DELETE FROM {table} WHERE {' OR '.join(conditions)}").fetchone() or (0,)
+    (count,) = one_row(con, f"DELETE FROM {table} WHERE {' OR '.join(conditions)}")
     return int(count)
 
 
@@ -94,21 +95,23 @@ def _redact_evidence_of_others(con: duckdb.DuckDBPyConnection) -> Counter[str]:
     )
     counts = Counter[str]()
     for table, without in (("raw.passes", "'{}'"), ("raw.wallet_events", "NULL")):
-        (counts[table],) = con.execute(
+        (counts[table],) = one_row(
+            con,
             f"UPDATE {table} SET identifiers = {without} WHERE identifiers IN (FROM temp.foreign_texts)"
-            " AND pass_id NOT IN (FROM temp.person_passes)"
-        ).fetchone() or (0,)
+            " AND pass_id NOT IN (FROM temp.person_passes)",
+        )
     return counts
 
 
 def _redact_drift_of_others(con: duckdb.DuckDBPyConnection) -> int:
     """Take the person's customer id from drift of contacts of others, which may have carried it for a while."""
     values = "(SELECT value FROM temp.person_identifiers)"
-    (count,) = con.execute(
+    (count,) = one_row(
+        con,
         f"UPDATE crm.drift SET expected = if(expected IN {values}, '{_REDACTED}', expected),"
         f" found = if(found IN {values}, '{_REDACTED}', found) WHERE field = 'customer_id'"
-        f" AND customer_key NOT IN (FROM temp.person_keys) AND (expected IN {values} OR found IN {values})"
-    ).fetchone() or (0,)
+        f" AND customer_key NOT IN (FROM temp.person_keys) AND (expected IN {values} OR found IN {values})",
+    )
     return int(count)
 
 
@@ -125,12 +128,13 @@ def _redact_texts(con: duckdb.DuckDBPyConnection, traces: Traces) -> Counter[str
         )
         texts = {text: traces.redact(text) for (text,) in likely.fetchall() if traces.redact(text) != text}
         if texts:
-            (count,) = con.execute(
+            (count,) = one_row(
+                con,
                 f"UPDATE {table} SET {column} = texts[{column}]"
                 " FROM (SELECT map($1::VARCHAR[], $2::VARCHAR[]) AS texts)"
                 f" WHERE {column} IN (SELECT unnest($1::VARCHAR[]))",
                 [list(texts), list(texts.values())],
-            ).fetchone() or (0,)
+            )
             counts[table] += count
     return counts
 
