@@ -31,6 +31,8 @@ def arrivals(draw: st.DrawFn) -> tuple[World, list[Arrival]]:
     return world, draw(st.permutations([*evidence, *repeated, *([None] * draw(st.integers(0, 4)))]))
 
 
+@settings(max_examples=settings.default.max_examples // 2)
+@settings(max_examples=settings.default.max_examples // 2)
 @given(arrival=arrivals())
 def test_event_runs_between_daily_runs_end_in_the_rows_of_one_full_derivation(
     shared: Warehouse, arrival: tuple[World, list[Arrival]]
@@ -51,7 +53,7 @@ def test_event_runs_between_daily_runs_end_in_the_rows_of_one_full_derivation(
     )
 
 
-@settings(max_examples=settings.default.max_examples // 2)
+@settings(max_examples=settings.default.max_examples // 4)
 @given(crowd=crowds(identifier_maps) | crowds(tight_maps), data=st.data())
 def test_each_event_run_leaves_what_a_full_derivation_of_then_would(
     shared: Warehouse, crowd: World, data: st.DataObject

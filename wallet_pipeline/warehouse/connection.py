@@ -43,7 +43,10 @@ def connect(warehouse_file: Path, wait: float) -> Iterator[duckdb.DuckDBPyConnec
     if not warehouse_file.exists():
         _create(warehouse_file)
     with _opened(warehouse_file, wait) as con:
-        migrate(con)
+        try:
+            migrate(con)
+        except duckdb.IOException as error:
+            raise WarehouseError(_cannot_open(warehouse_file, error)) from error
         yield con
 
 
