@@ -1,8 +1,9 @@
 """Merging a snapshot into the tables of runs: equal observations of consecutive snapshots are one row."""
 
-from importlib.resources import files
-
 import duckdb
+
+from wallet_pipeline.collect.queries import query
+from wallet_pipeline.warehouse.queries import one_row
 
 
 def merge_runs(con: duckdb.DuckDBPyConnection, snapshot_id: str) -> None:
@@ -19,12 +20,13 @@ def _merge_table(
     A run that spans the snapshot and agrees with it stays as it is. One that does not is cut there: it ends at the
     snapshot before, and what lies after it begins anew at the next one. Only changes are written.
     """
-    before, after = con.execute(
+    before, after = one_row(
+        con,
         "SELECT max(snapshot_id) FILTER (snapshot_id < $id), min(snapshot_id) FILTER (snapshot_id > $id)"
         " FROM raw.snapshots WHERE verdict = 'accepted'",
         {"id": snapshot_id},
-    ).fetchone() or (None, None)
-    staged = (files("wallet_pipeline.collect") / "sql" / f"staged_{table}.sql").read_text()
+    )
+    staged = query(f"staged_{table}")
     columns = ", ".join(key + values)
     same = " AND ".join(f"r.{column} IS NOT DISTINCT FROM s.{column}" for column in key + values)
     con.execute(f"CREATE OR REPLACE TEMP TABLE staged AS {staged}")

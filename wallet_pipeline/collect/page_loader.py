@@ -5,12 +5,12 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 
 import duckdb
 import fsspec
 
+from wallet_pipeline.collect.queries import query
 from wallet_pipeline.errors import ExplainedError
 
 _MEMORY_LIMIT = "256MB"
@@ -46,7 +46,7 @@ class PageLoader:
             for index, body in pages.items():
                 self._memory.pipe(f"{self._folder}/{index}.json", body)
             files_read = {"files": [f"memory://{self._folder}/{index}.json" for index in pages]}
-            self._con.execute(f"INSERT INTO pages {_query('pages')}", files_read)
+            self._con.execute(f"INSERT INTO pages {query('pages')}", files_read)
         except (duckdb.InvalidInputException, duckdb.DataError) as error:
             mismatch = _misshapen(error)
         finally:
@@ -110,16 +110,12 @@ def open_staging(file: Path) -> Iterator[PageLoader]:
             "CREATE TABLE pages (page BIGINT, pass_id VARCHAR, pass_type VARCHAR, created_at VARCHAR, identifiers JSON,"
             " providers MAP(VARCHAR, VARCHAR))"
         )
-        con.execute(f"CREATE VIEW listing AS {_query('listing')}")
+        con.execute(f"CREATE VIEW listing AS {query('listing')}")
         yield PageLoader(con)
         # Closing would do it too, and say nothing when it fails: a full disk must be an error here.
         con.execute("CHECKPOINT")
     finally:
         con.close()
-
-
-def _query(name: str) -> str:
-    return (files("wallet_pipeline.collect") / "sql" / f"{name}.sql").read_text()
 
 
 def _numbers_as_written(body: bytes) -> bytes:

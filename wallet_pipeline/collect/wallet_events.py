@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from wallet_pipeline.collect.queries import query
 from wallet_pipeline.collect.webhooks.inbox import (
     Delivery,
     InboxError,
@@ -227,7 +227,7 @@ def _tell_receiver(inbox_file: Path, cursor: int) -> None:
 def _refuse_unknown(con: duckdb.DuckDBPyConnection, ids: tuple[int, ...]) -> None:
     unknown = con.execute(
         f"SELECT DISTINCT id FROM (SELECT unnest($ids::BIGINT[]) AS id)"
-        f" ANTI JOIN ({_query('taken_deliveries')}) ON id = delivery_id ORDER BY id",
+        f" ANTI JOIN ({query('taken_deliveries')}) ON id = delivery_id ORDER BY id",
         {"ids": list(ids)},
     ).fetchall()
     if unknown:
@@ -242,7 +242,7 @@ def _refuse_unknown(con: duckdb.DuckDBPyConnection, ids: tuple[int, ...]) -> Non
 def _chosen(con: duckdb.DuckDBPyConnection, selection: Selection, after: int) -> list[int]:
     """Return the ids of the next batch."""
     rows = con.execute(
-        f"SELECT delivery_id FROM ({_query('taken_deliveries')}) WHERE delivery_id > $after"
+        f"SELECT delivery_id FROM ({query('taken_deliveries')}) WHERE delivery_id > $after"
         " AND ($ids::BIGINT[] IS NULL OR delivery_id IN (SELECT unnest($ids::BIGINT[])))"
         " AND received_at >= coalesce($since::TIMESTAMP, received_at)"
         " AND ($until::TIMESTAMP IS NULL OR received_at < $until::TIMESTAMP)"
@@ -265,8 +265,8 @@ def _read_again(
     """Replace the rows of deliveries whose outcome is another one now, and return how many there are of each change."""
     with transaction(con):
         _stage(con, outcomes)
-        con.execute(f"CREATE OR REPLACE TEMP VIEW taken_deliveries AS {_query('taken_deliveries')}")
-        con.execute(f"CREATE OR REPLACE TEMP TABLE outcome_changes AS {_query('outcome_changes')}")
+        con.execute(f"CREATE OR REPLACE TEMP VIEW taken_deliveries AS {query('taken_deliveries')}")
+        con.execute(f"CREATE OR REPLACE TEMP TABLE outcome_changes AS {query('outcome_changes')}")
         changes = con.execute("SELECT change, count(*) FROM outcome_changes GROUP BY change").fetchall()
         if not dry_run:
             con.execute(
@@ -281,7 +281,7 @@ def _read_again(
 
 def _stage(con: duckdb.DuckDBPyConnection, outcomes: list[_Outcome]) -> None:
     lists = {name: [outcome[place] for outcome in outcomes] for place, name in enumerate(_COLUMNS)}
-    con.execute(f"CREATE OR REPLACE TEMP TABLE outcomes AS {_query('outcomes')}", lists)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE outcomes AS {query('outcomes')}", lists)
 
 
 def _take_back_outcomes(con: duckdb.DuckDBPyConnection) -> None:
@@ -313,7 +313,3 @@ def _insert_outcomes(con: duckdb.DuckDBPyConnection) -> None:
         " SELECT delivery_id, received_at, source, reason FROM outcomes WHERE reason IS NOT NULL"
     )
     con.execute("INSERT INTO raw.touched_passes SELECT DISTINCT pass_id FROM outcomes WHERE reason IS NULL")
-
-
-def _query(name: str) -> str:
-    return (files("wallet_pipeline.collect") / "sql" / f"{name}.sql").read_text()

@@ -4,13 +4,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
-from importlib.resources import files
+from functools import lru_cache, partial
 
 import duckdb
 import idna
 
 from wallet_pipeline.warehouse.connection import naive, transaction
+from wallet_pipeline.warehouse.queries import one_row, read_query
+
+query = partial(read_query, "wallet_pipeline.derive")
 
 _VIEWS = ("ordered_evidence", "register_decisions")
 
@@ -21,11 +23,6 @@ class StatusRules:
 
     staleness: timedelta
     identifier_order: tuple[str, ...]
-
-
-def query(name: str) -> str:
-    """Return the text of `sql/<name>.sql`."""
-    return (files("wallet_pipeline.derive") / "sql" / f"{name}.sql").read_text()
 
 
 def derive_statuses(con: duckdb.DuckDBPyConnection, rules: StatusRules, now: datetime) -> None:
@@ -130,9 +127,9 @@ def normalise_identifiers(con: duckdb.DuckDBPyConnection, written: Sequence[tupl
 
 def mark_changed(con: duckdb.DuckDBPyConnection, now: datetime) -> int:
     """Leave to the sync whom events touch, and those of touched_customers whose row changed at `now`; count them."""
-    (changed,) = con.execute(
-        f"INSERT INTO wallet.changed_customers BY NAME {query('changed_customers')}", {"now": naive(now)}
-    ).fetchone() or (0,)
+    (changed,) = one_row(
+        con, f"INSERT INTO wallet.changed_customers BY NAME {query('changed_customers')}", {"now": naive(now)}
+    )
     return int(changed)
 
 
