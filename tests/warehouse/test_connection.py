@@ -271,6 +271,15 @@ def test_full_disk_changes_nothing(data: Data) -> None:
     assert data.rows("SELECT day::VARCHAR FROM raw.insights_days") == [("2026-01-01",)]
 
 
+def test_creation_that_was_broken_off_leaves_nothing(data: Data) -> None:
+    """What a run that died had begun to create is removed by the next one."""
+    data.folder.mkdir()
+    (data.folder / "warehouse.duckdb.new").write_bytes(b"half a file")
+    with connect(data.warehouse, wait=5):
+        pass
+    assert [file.name for file in data.folder.iterdir()] == ["warehouse.duckdb"]
+
+
 def test_runs_that_create_one_warehouse_at_once_all_get_it(tmp_path: Path) -> None:
     """Processes that open a new warehouse in the same moment wait for each other, and never break it."""
     code = """

@@ -5,10 +5,9 @@ import logging
 import os
 import random
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from importlib.resources import files
@@ -19,6 +18,7 @@ from typing import TypeVar
 import duckdb
 
 from wallet_pipeline.errors import ExplainedError
+from wallet_pipeline.warehouse.files import remove
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def connect(warehouse_file: Path, wait: float) -> Iterator[duckdb.DuckDBPyConnec
     """
     warehouse_file.parent.mkdir(parents=True, exist_ok=True)
     if not warehouse_file.exists():
-        _create(warehouse_file)
+        _create(warehouse_file, time.monotonic() + wait)
     with _opened(warehouse_file, wait) as con:
         try:
             migrate(con)
@@ -208,19 +208,22 @@ def _holder(file: Path, error: Exception) -> str:
     return f"{Path(holder['program'] or 'another program').name} (process {holder['pid']})"
 
 
-def _create(file: Path) -> None:
+def _create(file: Path, deadline: float) -> None:
     """Create the file aside and give it its name at once, unless another process was faster.
 
     Of two processes that let DuckDB create one file, each may truncate what the other one has written.
     """
-    aside = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
+    folder = wait_for(file, deadline, partial(lock_folder, file.parent, fcntl.LOCK_EX))
+    aside = file.with_name(f"{file.name}.new")
     try:
-        duckdb.connect(aside).close()
-        with suppress(FileExistsError):
-            file.hardlink_to(aside)
-        aside.unlink()
+        if not file.exists():
+            remove(aside)
+            duckdb.connect(aside).close()
+            aside.rename(file)
     except (OSError, duckdb.Error) as error:
         raise WarehouseError(_cannot_open(file, error)) from error
+    finally:
+        os.close(folder)
 
 
 def _cannot_open(file: Path, error: Exception) -> str:
