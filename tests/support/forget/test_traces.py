@@ -58,6 +58,9 @@ def test_body_that_names_the_person_is_recognized(body: dict[str, object]) -> No
         b'{"mail": "anna@x.test.org"}',
         b'{"contact": "30000000012"}',
         "K/È-77x".encode(),
+        b'{"mail": "o\'anna@x.test"}',
+        b'{"id": "pass-0001@x.test"}',
+        b'{"device": "google", "timestamp": "2026-01-01 09:00:00"}',
         b"\xff\xfe\xff",
     ],
 )
@@ -79,6 +82,17 @@ def test_line_of_a_log_keeps_its_length_and_its_form(line: str, redacted: str) -
     """Asterisks, or nines for a number, stand where a trace stood."""
     assert ANNA.redact(line) == redacted
     assert len(ANNA.redact(f"é {line}").encode()) == len(f"é {line}".encode())
+
+
+def test_words_that_others_use_are_traces_under_their_name_alone() -> None:
+    """A value that is a word of the services, or a day, is looked for as the member that it was; the key is enough."""
+    theirs = [("customerId", "installed", True), ("found", "google", False), ("since", "2026-01-01", False)]
+    one = Traces(Person(None, (), (), tuple(Identifier(name, text, text, keys) for name, text, keys in theirs)), [])
+    line = '2026-01-01 09:00:00 {"kind": "installed", "wallet": "google"}'
+    assert not one.is_in(line.encode())
+    assert one.redact(f"{line} customerId=installed") == f"{line} {'*' * 20}"
+    assert one.is_in(b'{"found": "google"}')
+    assert one.is_in(b'{"since": "2026-01-01"}')
 
 
 def test_nobody_is_found_nowhere() -> None:

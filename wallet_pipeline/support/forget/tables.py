@@ -116,17 +116,22 @@ def _redact_drift_of_others(con: duckdb.DuckDBPyConnection) -> int:
 
 
 def _redact_texts(con: duckdb.DuckDBPyConnection, traces: Traces) -> Counter[str]:
-    """Overwrite the person's traces in whatever text is left, such as a message about somebody else."""
+    """Overwrite the person's traces in texts about others: words of a sentence, whole values of identifiers.
+
+    No other column is touched: what is left there are keys of others, which may have the person's in them, and codes.
+    """
     counts = Counter[str]()
     for table, column in con.execute(
         "SELECT schema_name || '.' || table_name, column_name FROM duckdb_columns()"
         " SEMI JOIN duckdb_tables() USING (database_name, schema_name, table_name)"
         " WHERE database_name = current_database() AND data_type = 'VARCHAR'"
+        " AND column_name IN ('message', 'identifiers')"
     ).fetchall():
+        redact = traces.redact if column == "message" else traces.redact_values
         likely = con.execute(
             f"SELECT DISTINCT {column} FROM {table} WHERE regexp_matches({column}, ?)", [traces.likely]
         )
-        texts = {text: traces.redact(text) for (text,) in likely.fetchall() if traces.redact(text) != text}
+        texts = {text: redacted for (text,) in likely.fetchall() if (redacted := redact(text)) != text}
         if texts:
             (count,) = one_row(
                 con,

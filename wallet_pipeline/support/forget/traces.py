@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator
 
 from wallet_pipeline.support.forget.person import Person
 
-# Where a word begins and ends; in JSON the letter of an escape, as in \n, may stand before it.
-_BEGINS = r"(?:(?<![\w.+-])|(?<=\\[nrt]))"
-_ENDS = r"(?![\w-]|\.\w)"
+# Where a word begins and ends; in JSON the letter of an escape, as in \n, may stand before it. o'neill is one word, and
+# what stands before an @.
+_BEGINS = r"(?:(?<![\w.+-])(?<!\w')|(?<=\\[nrt]))"
+_ENDS = r"(?![\w-]|[.@]\w)"
 _NOWHERE = r"(?!)"
 _NO_CHARACTER = r"[^\s\S]"
+_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 _SHORTEST, _SHORTEST_NUMBER = 6, 8
 
@@ -19,14 +21,16 @@ _SHORTEST, _SHORTEST_NUMBER = 6, 8
 class Traces:
     """All words by which a person can be recognized.
 
-    E-mails, customer keys, and pass ids and other values that nothing else is likely to be called, wherever they stand;
-    short ones and numbers only as the value of a JSON member of their name.
+    E-mails, customer keys, and pass ids and identifiers that nothing else is likely to be called, wherever they stand;
+    others, such as `google` and `2026-01-01`, only as the value of a JSON member of their name.
     """
 
     def __init__(self, person: Person, pass_id_names: Iterable[str]) -> None:
         named = [(name, pass_id) for pass_id in person.pass_ids for name in pass_id_names]
-        named += [(one.name, text) for one in person.identifiers for text in (one.written, one.value)]
-        words = {word for word in (*person.pass_ids, *(text for _, text in named)) if _is_distinctive(word)}
+        texts = [(one, text) for one in person.identifiers for text in (one.written, one.value)]
+        named += [(one.name, text) for one, text in texts]
+        words = {one for one in person.pass_ids if _is_distinctive(one)}
+        words |= {text for one, text in texts if _is_email(text) or (one.keys_customers and _is_distinctive(text))}
         words |= {*person.customer_keys, *(f"{one.name}={one.written}" for one in person.identifiers)}
         members = {_member(name, text) for name, text in named if text not in words}
         records = {word for word in person.record_ids if _is_distinctive(word)}
@@ -44,6 +48,14 @@ class Traces:
         """Return a line of a log with each trace overwritten; in UTF-8 it is as long as before, and JSON stays JSON."""
         return self.in_logs.sub(_overwritten, text)
 
+    def redact_values(self, identifiers: str) -> str:
+        """Return a JSON text with each string overwritten that is a trace as a whole, and no part of another one."""
+        return _JSON_STRING.sub(lambda found: self._redact_whole(found[0]), identifiers)
+
+    def _redact_whole(self, quoted: str) -> str:
+        word = quoted[1:-1].strip()
+        return quoted.replace(word, "*" * len(word)) if self.in_logs.fullmatch(word) else quoted
+
     def _may_be_in(self, lowered: bytes) -> bool:
         """Tell, in a tenth of the time, whether it is worth looking."""
         is_plain = lowered.isascii() and b"\\" not in lowered and b"\0" not in lowered
@@ -58,9 +70,14 @@ def _overwritten(found: re.Match[str]) -> str:
     return ("9" if found[0].isdigit() else "*") * len(found[0].encode("utf-8", "surrogateescape"))
 
 
+def _is_email(word: str) -> bool:
+    return re.fullmatch(r"[^@\s]+@[^@\s]+", word) is not None
+
+
 def _is_distinctive(word: str) -> bool:
-    is_email = re.fullmatch(r"[^@\s]+@[^@\s]+", word) is not None
-    return is_email or len(word) >= (_SHORTEST_NUMBER if word.isdigit() else _SHORTEST)
+    """Tell whether nothing else is likely to be called so; letters alone may be a word of the services or of a log."""
+    is_long = len(word) >= (_SHORTEST_NUMBER if word.isdigit() else _SHORTEST)
+    return _is_email(word) or (is_long and not (word.isascii() and word.isalpha()))
 
 
 def _forms(word: str) -> Iterator[str]:
