@@ -142,6 +142,17 @@ def test_a_wait_without_end_is_no_wait(text: str) -> None:
     assert pause <= 11
 
 
+@pytest.mark.parametrize("window", ["1000000000000", "9" * 5000])
+def test_a_window_that_nobody_would_wait_for_is_none(window: str) -> None:
+    """Windows of weeks, and numbers that are none, leave the pacer at what it knew."""
+    pacer = HubSpotPacer()
+    pacer.heed(Answer(200, {"X-HubSpot-RateLimit-Interval-Milliseconds": window}, b"{}"))
+    assert pacer.rate_limits.window == 10
+    began = time.monotonic()
+    pacer.wait()
+    assert time.monotonic() - began < 1
+
+
 def test_a_move_without_a_number_of_seconds_says_so() -> None:
     """477 without a usable Retry-After asks to come back later."""
     with pytest.raises(QuotaError, match="come back later"):

@@ -26,6 +26,7 @@ TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 521, 522, 523, 524
 NOTHING_DONE = frozenset({429})
 _CHUNK_BYTES = 1 << 18
 _LONGEST_PAUSE = 60.0
+_LONGEST_NUMBER = 18
 
 
 class ServiceError(ExplainedError):
@@ -331,21 +332,21 @@ def retry_after(answer: Answer) -> float | None:
         pass
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
 def number_in(answer: Answer, header: str) -> int | None:
-    """Return the number that a header of the answer holds; None when it is missing or none."""
+    """Return the number that a header of the answer holds; None when it is missing, or none that can be meant."""
     text = answer.headers.get(header, "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER else None
 
 
 def server_time(answer: Answer) -> datetime | None:
     """Return the time that the answer's `Date` tells, aware, in UTC; None when there is none."""
     try:
         return parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return None
 
 

@@ -132,7 +132,8 @@ class HubSpotPacer:
             number_in(answer, f"X-HubSpot-RateLimit-{name}")
             for name in ("Max", "Remaining", "Interval-Milliseconds", "Daily", "Daily-Remaining")
         )
-        if window:
+        # A window longer than any call may wait is none: nobody would wait for it to end.
+        if window and window / 1000 <= self._longest_wait:
             self._window = window / 1000
         if limit:
             self._max = self._limit = limit
