@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -106,6 +107,19 @@ def test_senseless_retry_after_is_survived(tenant: Tenant, path: str, nonsense: 
     tenant.spoil({"type": "status", "status": 503, "headers": {"Retry-After": nonsense}}, times=1)
     with open_client(tenant) as http:
         assert http.call("GET", path).status == 200
+
+
+def test_retry_after_that_is_over_does_not_use_up_the_attempts_at_once(
+    tenant: Tenant, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A date that has passed by our clock, which may be fast, is no reason to hurry more than without one."""
+    monkeypatch.setattr("random.uniform", lambda _, longest: longest)
+    over = format_datetime(datetime.now(UTC) - timedelta(seconds=30), usegmt=True)
+    tenant.spoil({"type": "status", "status": 503, "headers": {"Retry-After": over}})
+    began = time.monotonic()
+    with open_client(tenant, replace(LIMITS, pause=0.1), attempts=3) as http:
+        assert http.call("GET", path).status == 503
+    assert time.monotonic() - began >= 0.1 + 0.2
 
 
 @pytest.mark.parametrize("kind", ["drop", "drop_after"])

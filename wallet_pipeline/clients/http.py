@@ -271,7 +271,8 @@ class HttpClient:
         error = state.outcome.exception() if state.outcome else None
         asked = error.pause if isinstance(error, _TryAgainError) else None
         pause = self._backoff(state)
-        return pause if asked is None else min(asked, _LONGEST_PAUSE) + pause / 10
+        # Not sooner than without it: a past date, by a clock of ours that is fast, would use up all attempts at once.
+        return pause if asked is None else max(min(asked, _LONGEST_PAUSE) + pause / 10, pause)
 
     def _log_retry(self, method: str, path: str, state: tenacity.RetryCallState) -> None:
         again = _reason(state)

@@ -15,7 +15,7 @@ from wallet_pipeline.collect.webhooks.understanding import EventMapping
 from wallet_pipeline.support.customers import SeveralCustomersError, UnknownCustomerError
 from wallet_pipeline.support.forget.contact import Contact, ContactError, clear_contact
 
-from .conftest import ANNA, DELIVERIES, HER_DELIVERIES, SECOND_LIST, Forgotten, Installation, listed, told
+from .conftest import ANNA, DELIVERIES, HER_DELIVERIES, SECOND_LIST, Forgotten, Installation, given_to, listed, told
 
 STATUS = (
     "customer_key, email, wallet_status, apple_wallet_installed_at, google_wallet_installed_at, wallet_last_changed_at"
@@ -237,6 +237,23 @@ def test_contact_of_somebody_else_is_left_alone(account: Account, customer_id: s
     record_id, before = her_contact(account)
     assert told in clear_contact(account.destination(), Contact(record_id, customer_id, others))
     assert her_contact(account) == (record_id, before)
+
+
+def test_contact_that_was_merged_into_another_customers_is_left_alone(tmp_path: Path, account: Account) -> None:
+    """Of two customers whose contacts became one, the other one's fields stay, before a run has looked and after."""
+    home = Installation(tmp_path, given_to(account.url))
+    home.list_passes(1, [listed("eves-pass", email="eve@x.test"), listed("adams-pass", email="adam@x.test")])
+    home.derive()
+    home.sync()
+    links = dict(home.rows("SELECT customer_key, record_id FROM crm.links"))
+    merged = {"primary": links["email=adam@x.test"], "secondary": links["email=eve@x.test"]}
+    account.control("POST", "merge", merged)
+    before = account.contacts()
+    with pytest.raises(ContactError, match="Nothing was removed"):
+        home.forgetting().remove("eve@x.test", clear_crm=True)
+    home.sync()
+    assert "another customer is linked" in home.forgetting().remove("eve@x.test", clear_crm=True).contact
+    assert account.contacts() == before
 
 
 def test_contact_that_is_gone_or_holds_nothing_is_told(account: Account) -> None:

@@ -33,6 +33,12 @@ def clear_contact(destination: Destination, contact: Contact) -> str:
     record = _read(destination, contact)
     if record is None:
         return f"the linked contact is not in {destination.name} any more"
+    if record.record_id != contact.record_id:
+        raise ContactError(
+            f"{destination.name} has merged the linked contact into another one since the last run, which may be"
+            " somebody else's, too. Nothing was removed. Call `wallet-pipeline run`, which finds out, and then"
+            " `wallet-pipeline forget` again; or call it without --crm."
+        )
     if None not in (record.customer_id, contact.customer_id) and record.customer_id != contact.customer_id:
         return "left alone: the linked contact carries another customer id"
     held = [name for name in FIELDS if record.fields.get(name) is not None]
