@@ -26,6 +26,7 @@ from wallet_pipeline.headless import (
     run_daily,
     run_insights,
     start_sensor,
+    tell_alerts,
 )
 from wallet_pipeline.playground import dagster_process, receiver, sandbox
 from wallet_pipeline.settings import load_settings, read_settings
@@ -113,15 +114,18 @@ def run(since: datetime | None, approve_snapshot: str, approve_plan: str) -> Non
     """Run the daily job now, through Dagster."""
     if approve_plan and (approve_snapshot or since):
         raise click.UsageError("--approve-plan stands alone: it writes the approved plan, without a new snapshot.")
-    env = dagster_environment(_checkout())
+    env, settings, began = dagster_environment(_checkout()), load_settings(), datetime.now(UTC)
     if approve_plan:
-        sys.exit(not run_approved_plan(env, click.echo, approve_plan))
-    today = datetime.now(UTC).date()
-    earliest = load_settings().insights_first_day
-    recent = max(earliest, today - timedelta(days=_DAYS_READ_AGAIN - 1))
-    insights = run_insights(env, click.echo, _not_before(earliest, since.date()) if since else recent, today)
-    daily = run_daily(env, click.echo, approve_snapshot)
-    sys.exit(not (insights and daily))
+        is_well = run_approved_plan(env, click.echo, approve_plan)
+    else:
+        earliest = settings.insights_first_day
+        recent = max(earliest, began.date() - timedelta(days=_DAYS_READ_AGAIN - 1))
+        first = _not_before(earliest, since.date()) if since else recent
+        has_insights = run_insights(env, click.echo, first, began.date())
+        is_well = run_daily(env, click.echo, approve_snapshot) and has_insights
+    if settings.alerts_are_on:
+        tell_alerts(env, click.echo, None if is_well else began.timestamp())
+    sys.exit(not is_well)
 
 
 @main.command()

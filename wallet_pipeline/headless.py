@@ -25,6 +25,8 @@ _MODULE = "wallet_pipeline.definitions"
 # What a stage logs, and the message of a failure; the rest of Dagster's output is for the log file.
 _LOGGED = re.compile(r"^\S+ (\S+) \S+ - dagster - (?:INFO|WARNING|ERROR) - \w+ - [0-9a-f-]{36} - ([a-z_]+) - (.*)$")
 _FAILED = re.compile(r"^dagster\.\S+\.Failure: (.*)$")
+# Channels have time limits of their own: this is for what they cannot foresee.
+_ALERTS_S = 120
 _SKIPPED = "Dependencies for step"
 
 
@@ -53,6 +55,26 @@ def run_approved_plan(env: Mapping[str, str], say: Say, plan_hash: str) -> bool:
     config = {"ops": {"crm_plan": {"config": {"approve_plan": plan_hash}}}}
     select = ["--select", "crm_plan,crm_contacts,bi_database", "--config-json", json.dumps(config)]
     return _dagster(["asset", "materialize", "-m", _MODULE, *select], env, say)
+
+
+def tell_alerts(env: Mapping[str, str], say: Say, failed_since: float | None) -> None:
+    """Let people be told of what the runs that have ended show; what goes wrong with that is said, and no more.
+
+    `failed_since` is when runs were started of which some failed, in seconds since 1970; None when all went well.
+    """
+    command = [sys.executable, "-m", "wallet_pipeline.defs.alerts"]
+    command += ["--failed-since", str(failed_since)] if failed_since else []
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, env=env, cwd=env["DAGSTER_HOME"], capture_output=True, text=True, check=False, timeout=_ALERTS_S
+        )
+    except subprocess.TimeoutExpired:
+        say("Alerts took too long and were given up; the next run tries them again.")
+        return
+    with log_file(env).open("a") as everything:
+        everything.write(done.stderr)
+    if done.stderr.strip():
+        say(f"Alerts: {done.stderr.strip().splitlines()[-1]}")
 
 
 def dagster_environment(home: Path) -> dict[str, str]:

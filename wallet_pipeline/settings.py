@@ -1,12 +1,14 @@
 """Every setting: name, default, one sentence. The environment and `.env` are read here and nowhere else."""
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import date
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -22,6 +24,7 @@ from wallet_pipeline.errors import ExplainedError
 
 _SHORTEST_SECRET = 16
 _SIMILAR = 0.75
+_ADDRESS = re.compile(r"[^\s@,<>]+@[^\s@,<>]+")
 # Settings without which no run can do its work, and where their values come from.
 _NEEDED = {
     "WALLET_CREW_TENANT_ID": "The Wallet Crew tells it with the account: it is the path segment after /api/ in the"
@@ -139,6 +142,22 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("data"), description="Folder of warehouse.duckdb, wallet_bi.duckdb and inbox.sqlite.")
     warehouse_wait: float = Field(600, ge=0, description="Seconds to wait while another process has the warehouse.")
     schedule_time_zone: str = Field("UTC", description="Time zone of the daily schedule, such as Europe/Paris.")
+    alert_webhook_url: SecretStr = Field(
+        SecretStr(""), description="Web address to which alerts are posted as Slack takes them; a secret."
+    )
+    alert_email_to: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="E-mail addresses that alerts are sent to, separated by commas; needs `ALERT_SMTP_URL`."
+    )
+    alert_email_from: str = Field(
+        "", description="E-mail address that alerts come from; empty: the first of `ALERT_EMAIL_TO`."
+    )
+    alert_smtp_url: SecretStr = Field(
+        SecretStr(""),
+        description="Mail server for alerts, such as smtp://user:password@mail.example.com:587, or smtps://; a secret.",
+    )
+    alert_drift_share: float = Field(
+        0.05, ge=0, le=1, description="A larger share of the CRM's customers with drift within a day is alerted."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -193,6 +212,34 @@ class Settings(BaseSettings):
             raise ValueError("A base URL begins with https://, or http:// on this machine.")
         return value.rstrip("/")
 
+    @field_validator("alert_email_to", mode="before")
+    @classmethod
+    def _addresses(cls, value: object) -> object:
+        return [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
+
+    @field_validator("alert_email_to", "alert_email_from")
+    @classmethod
+    def _mailable(cls, value: tuple[str, ...] | str) -> tuple[str, ...] | str:
+        for one in value if isinstance(value, tuple) else (value,):
+            if one and not _ADDRESS.fullmatch(one):
+                raise ValueError("An e-mail address is written as ops@example.com, without a name before it.")
+        return value
+
+    @field_validator("alert_webhook_url")
+    @classmethod
+    def _postable(cls, value: SecretStr) -> SecretStr:
+        return _url(value, ("https", "http"), "A webhook's address begins with https://, or http:// on this machine.")
+
+    @field_validator("alert_smtp_url")
+    @classmethod
+    def _mail_server(cls, value: SecretStr) -> SecretStr:
+        return _url(
+            value,
+            ("smtp", "smtps"),
+            "A mail server is written as smtp://user:password@host:587 or smtps://user:password@host:465; in user and"
+            " password @ is %40, : is %3A and / is %2F.",
+        )
+
     @field_validator("wallet_crew_api_key", "hubspot_access_token", "connector_key")
     @classmethod
     def _sendable(cls, value: SecretStr) -> SecretStr:
@@ -225,6 +272,11 @@ class Settings(BaseSettings):
         return self.data_dir / "inbox.sqlite"
 
     @cached_property
+    def alerts_file(self) -> Path:
+        """The SQLite file that says what people were told of, and what is still to be sent."""
+        return self.data_dir / "alerts.sqlite"
+
+    @cached_property
     def staging_dir(self) -> Path:
         """Work files of runs; each is removed when its content is merged."""
         return self.data_dir / "staging"
@@ -238,6 +290,11 @@ class Settings(BaseSettings):
         """Return the access token; raises MissingSettingError."""
         self._require("HUBSPOT_ACCESS_TOKEN")
         return self.hubspot_access_token
+
+    @property
+    def alerts_are_on(self) -> bool:
+        """Whether anybody is to be told of anything."""
+        return bool(self.alert_webhook_url.get_secret_value() or self.alert_email_to)
 
     @property
     def missing(self) -> dict[str, str]:
@@ -294,6 +351,19 @@ def settings_given_twice() -> list[str]:
 def _env_file() -> Mapping[str, str | None]:
     """Return what stands in `.env`, by names in lower case."""
     return DotEnvSettingsSource(Settings).env_vars
+
+
+def _url(value: SecretStr, schemes: tuple[str, ...], advice: str) -> SecretStr:
+    """Return an address without the white space around it; raises ValueError with the advice, never with the value."""
+    text = value.get_secret_value().strip()
+    try:
+        url = urlsplit(text)
+        is_usable = url.scheme in schemes and bool(url.hostname) and url.port != 0
+    except ValueError:
+        is_usable = False
+    if text and not (is_usable and text.isascii() and text.isprintable() and " " not in text):
+        raise ValueError(advice)
+    return SecretStr(text)
 
 
 def _text(value: str | SecretStr) -> str:

@@ -10,6 +10,7 @@ from wallet_pipeline.defs.resources import Pipeline, explained, now
 from wallet_pipeline.derive.arrivals import measure_silence, sum_up_arrivals
 from wallet_pipeline.derive.vendor_totals import compare_total
 from wallet_pipeline.errors import ExplainedError
+from wallet_pipeline.sync.drift_share import measure_drift
 from wallet_pipeline.sync.fights import sum_up_fights
 from wallet_pipeline.warehouse.queries import one_row
 
@@ -115,6 +116,24 @@ def no_fights(pipeline: Pipeline) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN,
         description=str(fights),
         metadata={"fields": fights.fields, "customers": fights.customers},
+    )
+
+
+@dg.asset_check(
+    asset="crm_contacts",
+    description="Others changed fields of no more than ALERT_DRIFT_SHARE of the CRM's customers within a day.",
+)
+def little_drift(pipeline: Pipeline) -> dg.AssetCheckResult:
+    """Compare the share of customers with drift with its limit."""
+    with explained(), pipeline.open_warehouse() as con:
+        drift = measure_drift(con, now())
+    limit = pipeline.settings().alert_drift_share
+    advice = "" if drift.share <= limit else " crm_drift lists each field with who changed it."
+    return _told(
+        passed=drift.share <= limit,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{drift} ({drift.share:.1%}, limit {limit:.0%}).{advice}",
+        metadata={"customers": drift.drifted, "share": drift.share},
     )
 
 
