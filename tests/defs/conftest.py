@@ -11,6 +11,7 @@ import duckdb
 import pytest
 import requests
 
+from tests.alerts.conftest import hook, mailbox  # noqa: F401  fixtures
 from tests.conftest import Data, Tenant
 from tests.sandbox.conftest import running
 from wallet_pipeline.definitions import defs

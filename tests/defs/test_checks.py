@@ -12,6 +12,11 @@ UPDATE crm.deliveries SET outcome = 'unverified';
 INSERT INTO crm.rejections (customer_key) SELECT DISTINCT customer_key FROM crm.deliveries
 """
 
+DRIFT = """
+INSERT INTO crm.drift (customer_key, field, found_at)
+SELECT customer_key, 'wallet_status', now() AT TIME ZONE 'UTC' FROM crm.links
+"""
+
 FIGHT = """
 INSERT INTO crm.drift (customer_key, field, repaired_at)
 SELECT 'customerId=1', 'wallet_status', now() AT TIME ZONE 'UTC' - i * INTERVAL 1 DAY FROM range(3) t(i)
@@ -40,6 +45,7 @@ SELECT 'customerId=1', 'wallet_status', now() AT TIME ZONE 'UTC' - i * INTERVAL 
             UNVERIFIED,
         ),
         ("crm_contacts", "no_fights", FIGHT),
+        ("crm_contacts", "little_drift", DRIFT),
         ("unmatched_passes", "unmatched_share", "UPDATE wallet.pass_customers SET resolution = 'unmatched'"),
         ("wallet_registers", "agrees_with_vendor_apple", "DELETE FROM wallet.registers WHERE wallet = 'apple'"),
         ("wallet_registers", "agrees_with_vendor_google", "DELETE FROM wallet.registers WHERE wallet = 'google'"),

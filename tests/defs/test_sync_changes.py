@@ -169,7 +169,7 @@ def test_job_of_changes_checks_what_it_writes(project: Project) -> None:
     project.run()
     receive(project, *events_of(project, installs=1))
     checks = {one.check_name for one in project.run("sync_changes").get_asset_check_evaluations()}
-    assert checks == {"no_mass_change", "written_is_verified", "no_fights"}
+    assert checks == {"no_mass_change", "written_is_verified", "no_fights", "little_drift"}
 
 
 def test_failed_crm_leaves_the_change_for_the_next_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from wallet_pipeline.settings import Settings
 
 _LONGEST = 1500
 _SHORTEST_SECRET = 4
-_ADDRESS = re.compile(r"[^\s@:=,;<>()\[\]\"'`]+@[^\s@,;<>()\[\]\"'`]*[^\s@,;.<>()\[\]\"'`]")
+_ADDRESS = re.compile(r"[^\s@:=,;<>()\[\]\"`]+@[^\s@,;<>()\[\]\"'`]*[^\s@,;.<>()\[\]\"'`]")
 
 
 class AlertError(ExplainedError):

@@ -1,11 +1,11 @@
 """The channels through which people are told, as the settings name them, and sending what is due through them."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Protocol
 
-from wallet_pipeline.alerts.alert import AlertError, Redaction
+from wallet_pipeline.alerts.alert import Alert, AlertError, Redaction
 from wallet_pipeline.alerts.mail import Mail
 from wallet_pipeline.alerts.outbox import Message, Outbox
 from wallet_pipeline.alerts.webhook import Webhook
@@ -54,3 +54,18 @@ def send_due(outbox: Outbox, channel: Channel, clock: Callable[[], datetime]) ->
         outbox.sent(message, clock())
         sent += 1
     return sent
+
+
+def send_unbooked(channels: Iterable[Channel], alert: Alert, headline: str, now: datetime) -> None:
+    """Send an alert that the outbox cannot hold, once; a channel that is out of order is logged."""
+    message = Message(0, f"{headline}: {alert.title}", alert.text, now)
+    for channel in channels:
+        try:
+            channel.send(message)
+        except AlertError as error:
+            log.warning("An alert could not be sent by %s: %s", channel.name, error)
+
+
+def headline(settings: Settings) -> str:
+    """Return what every alert's title begins with: whose pipeline it is."""
+    return f"wallet_pipeline, {settings.wallet_crew_tenant_id or 'no tenant'}"

@@ -129,5 +129,16 @@ def of_no_run(since: datetime) -> Observation:
     return Observation("no run", alert)
 
 
+def of_failure_untold(since: datetime, why: str) -> Alert:
+    """Return that a run from the command line failed, and that more cannot be told for a reason."""
+    return Alert(
+        "A run failed, and alerts are out of order",
+        why,
+        "Mend that; the reason of the failure stands at the end of .dagster/headless.log. Until then each failed run"
+        " from the command line is told in this way.",
+        f"Started from the command line, {since:%Y-%m-%d %H:%M} UTC.",
+    )
+
+
 def _of_job(job: str) -> str:
     return f"job {job}"

@@ -16,13 +16,14 @@ import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
 from wallet_pipeline.alerts.alert import AlertError, Redaction
-from wallet_pipeline.alerts.channels import channels_of, send_due
+from wallet_pipeline.alerts.channels import channels_of, headline, send_due, send_unbooked
 from wallet_pipeline.alerts.occasions import (
     EndedRun,
     Observation,
     is_alerted,
     of_check,
     of_failure,
+    of_failure_untold,
     of_no_run,
     of_success,
 )
@@ -30,6 +31,8 @@ from wallet_pipeline.alerts.outbox import LOOKED_BACK, Outbox, opened
 from wallet_pipeline.defs.resources import now
 from wallet_pipeline.settings import Settings, read_settings
 from wallet_pipeline.warehouse.staging import one_at_a_time
+
+log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 60
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
@@ -54,39 +57,51 @@ def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 
 
 def tell(
-    instance: dg.DagsterInstance, settings: Settings, clock: Callable[[], datetime], never_began: datetime | None = None
+    instance: dg.DagsterInstance | None,
+    settings: Settings,
+    clock: Callable[[], datetime],
+    failed_since: datetime | None = None,
 ) -> int:
     """Book what runs have shown that ended since the last time, send what is due, and return how much was sent.
 
-    `never_began` is when runs were started of which some failed: when none of those is in the book, people are told so.
-    Raises AlertError. A channel that is out of order is logged.
+    `failed_since` is when runs were started of which some failed: when none of those is in the book, people are told
+    so. Raises AlertError. A channel that is out of order is logged.
     """
     channels = list(channels_of(settings))
-    redact = Redaction.from_settings(settings)
-    headline = f"wallet_pipeline, {settings.wallet_crew_tenant_id or 'no tenant'}"
+    names, redact = [one.name for one in channels], Redaction.from_settings(settings)
     with one_at_a_time(settings.data_dir, "alerts"), opened(settings.alerts_file) as outbox:
-        for run, observations in _news(instance, outbox, clock(), never_began):
-            names = [one.name for one in channels]
-            outbox.book(run.run_id, run.ended_at, observations, names, redact, headline)
+        for run, observations in _news(instance, outbox, clock(), failed_since):
+            outbox.book(run.run_id, run.ended_at, observations, names, redact, headline(settings))
         outbox.forget(clock())
         return sum(send_due(outbox, channel, clock) for channel in channels)
 
 
 def _news(
-    instance: dg.DagsterInstance, outbox: Outbox, at: datetime, never_began: datetime | None
+    instance: dg.DagsterInstance | None, outbox: Outbox, at: datetime, failed_since: datetime | None
 ) -> Iterator[tuple[EndedRun, list[Observation]]]:
     """Yield the runs that were not looked at yet, in the order in which they ended, with what they show."""
-    since = dg.RunsFilter(statuses=_ENDED, updated_after=at - LOOKED_BACK)
-    records = sorted(instance.get_run_records(since), key=lambda one: one.end_time or 0.0)
+    records = _ended_runs(instance, at - LOOKED_BACK) if instance else []
     for record in records:
-        if outbox.is_new(record.dagster_run.run_id):
-            ended_at = datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), UTC)
-            run = EndedRun(record.dagster_run.run_id, record.dagster_run.job_name, ended_at)
+        run = _as_ended(record)
+        if instance and outbox.is_new(run.run_id):
             yield run, list(_shown_by(instance, run, record.dagster_run.status))
-    if never_began and not any(
-        one.dagster_run.status == dg.DagsterRunStatus.FAILURE and one.create_timestamp >= never_began for one in records
-    ):
-        yield EndedRun(f"none at {never_began.isoformat()}", "none", at), [of_no_run(never_began)]
+    if failed_since and not any(_has_failed(one, failed_since) for one in records):
+        yield EndedRun(f"none since {failed_since.isoformat()}", "none", at), [of_no_run(failed_since)]
+
+
+def _ended_runs(instance: dg.DagsterInstance, since: datetime) -> list[dg.RunRecord]:
+    """Return the runs that have ended since then, in the order in which they ended."""
+    records = instance.get_run_records(dg.RunsFilter(statuses=_ENDED, updated_after=since))
+    return sorted(records, key=lambda one: one.end_time or 0.0)
+
+
+def _as_ended(record: dg.RunRecord) -> EndedRun:
+    ended_at = datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), UTC)
+    return EndedRun(record.dagster_run.run_id, record.dagster_run.job_name, ended_at)
+
+
+def _has_failed(record: dg.RunRecord, since: datetime) -> bool:
+    return record.dagster_run.status == dg.DagsterRunStatus.FAILURE and record.create_timestamp >= since
 
 
 def _shown_by(instance: dg.DagsterInstance, run: EndedRun, status: dg.DagsterRunStatus) -> Iterator[Observation]:
@@ -146,13 +161,27 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--failed-since", type=float, help="Runs were started then, in seconds since 1970, and failed.")
-    since = parser.parse_args().failed_since
+    seconds = parser.parse_args().failed_since
+    failed_since = datetime.fromtimestamp(seconds, UTC) if seconds else None
     settings, _ = read_settings()
     try:
-        with dg.DagsterInstance.get() as instance:
-            tell(instance, settings, now, datetime.fromtimestamp(since, UTC) if since else None)
+        _tell_from_the_book(settings, failed_since)
     except AlertError as error:
+        if failed_since:
+            send_unbooked(channels_of(settings), of_failure_untold(failed_since, str(error)), headline(settings), now())
         sys.exit(str(error))
+
+
+def _tell_from_the_book(settings: Settings, failed_since: datetime | None) -> None:
+    """Tell people with Dagster's book of runs, or without it if it cannot be read."""
+    try:
+        with dg.DagsterInstance.get() as instance:
+            tell(instance, settings, now, failed_since)
+    except AlertError:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever is wrong with the book, people are told that a run failed
+        log.warning("Dagster's book of runs cannot be read: %s. Call wallet-pipeline doctor.", type(error).__name__)
+        tell(None, settings, now, failed_since)
 
 
 if __name__ == "__main__":

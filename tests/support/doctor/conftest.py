@@ -14,6 +14,7 @@ import pytest
 import requests
 from pydantic import SecretStr
 
+from tests.alerts.conftest import hook, mailbox  # noqa: F401  fixtures
 from tests.collect.webhooks.conftest import RunningReceiver, sign
 from tests.collect.webhooks.conftest import running as running_receiver
 from tests.conftest import Tenant, make_pass

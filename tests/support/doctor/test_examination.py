@@ -16,7 +16,7 @@ from wallet_pipeline.support.doctor.finding import Finding, each, ok
 
 PACKAGE = ROOT / "wallet_pipeline" / "support" / "doctor"
 FIGHTS = ROOT / "wallet_pipeline" / "sync" / "fights.py"
-SUBJECTS = ["settings", "The Wallet Crew", "HubSpot", "receiver", "inbox", "warehouse", "Dagster"]
+SUBJECTS = ["settings", "The Wallet Crew", "HubSpot", "receiver", "inbox", "warehouse", "Dagster", "alerts"]
 
 
 def call(home: Home, *options: str) -> Result:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from wallet_pipeline.settings import MissingSettingError
+from wallet_pipeline.support.doctor.alerts import examine_alerts
 from wallet_pipeline.support.doctor.dagster import examine_dagster
 from wallet_pipeline.support.doctor.finding import Finding
 from wallet_pipeline.support.doctor.hubspot import examine_hubspot
@@ -40,6 +41,11 @@ _SUBJECTS = (
     _Subject("inbox", frozenset({"DATA_DIR"}), examine_inbox),
     _Subject("warehouse", frozenset({"DATA_DIR"}), examine_warehouse),
     _Subject("Dagster", frozenset(), examine_dagster),
+    _Subject(
+        "alerts",
+        frozenset({"DATA_DIR", "ALERT_WEBHOOK_URL", "ALERT_EMAIL_TO", "ALERT_EMAIL_FROM", "ALERT_SMTP_URL"}),
+        examine_alerts,
+    ),
 )
 
 
