@@ -132,8 +132,8 @@ def test_alert_that_is_a_day_old_is_given_up_and_later_forgotten(outbox: Outbox)
     assert counts == [0, 0, 0]
 
 
-def test_message_holds_no_secret_and_no_address(settings: Settings) -> None:
-    """Whatever a reason quotes, secrets of the settings and e-mail addresses stay here, and so do line breaks."""
+def test_message_holds_no_secret_and_nobody(settings: Settings) -> None:
+    """Whatever a reason quotes, secrets, addresses and the values of identifiers stay here, and so do line breaks."""
     given = settings.model_copy(
         update={
             "alert_smtp_url": SecretStr("smtps://me:p%40ss%3Aword%2Fof-the-mail@mail.x.test"),
@@ -145,7 +145,7 @@ def test_message_holds_no_secret_and_no_address(settings: Settings) -> None:
         f"token pat-eu1-1234,\n {'b' * 64} {PASSWORD} http://127.0.0.1/services/{TOKEN} customerId=1042"
         " email=jane.o'doe+x@shop.example.com. <Ann@X.test>"
     )
-    assert Redaction.from_settings(given)(text) == ("token …, … … http://127.0.0.1… customerId=1042 email=…@…. <…@…>")
+    assert Redaction.from_settings(given)(text) == ("token …, … … http://127.0.0.1… customerId=… email=… <…@…>")
 
 
 def test_damaged_outbox_is_explained(tmp_path: Path) -> None:

@@ -36,19 +36,22 @@ class Alert:
 
 @dataclass(frozen=True)
 class Redaction:
-    """Takes out of a text what must not leave this machine: the values of secret settings, and e-mail addresses."""
+    """Takes out of a text what must not leave this machine: secrets, e-mail addresses, and whom an identifier names."""
 
     secrets: tuple[str, ...] = field(repr=False)
+    identifiers: tuple[str, ...] = ()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Redaction":
-        """Return one that knows the settings' secrets."""
-        return cls(tuple(sorted(set(_secrets(settings)), key=len, reverse=True)))
+        """Return one that knows the settings' secrets and the names of the identifiers."""
+        return cls(tuple(sorted(set(_secrets(settings)), key=len, reverse=True)), settings.identifier_order)
 
     def __call__(self, text: str) -> str:
-        """Return the text in one line, without secrets and addresses, cut where it is very long."""
+        """Return the text in one line, without all that, cut where it is very long."""
         for secret in self.secrets:
             text = text.replace(secret, "…")
+        for name in self.identifiers:
+            text = re.sub(rf"\b{re.escape(name)}=[^\s,;)]+", f"{name}=…", text)
         text = " ".join(_ADDRESS.sub("…@…", text).split())
         return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
 

@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS messages (
     message_id INTEGER PRIMARY KEY,
     channel TEXT NOT NULL,
     title TEXT NOT NULL,
-    text TEXT NOT NULL,  -- without secrets and e-mail addresses
+    text TEXT NOT NULL,  -- without secrets, and of nobody
     made_at REAL NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
     next_try_at REAL NOT NULL,
