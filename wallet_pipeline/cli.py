@@ -226,12 +226,13 @@ def _web_address(_context: click.Context, _option: click.Parameter, value: str) 
     help="Where the receiver answers.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print all findings as one JSON object.")
-def doctor(receiver_url: str, as_json: bool) -> None:  # noqa: FBT001  click gives it by name
+@click.option("--send-alert", "sends_alert", is_flag=True, help="Also send a test alert by each channel.")
+def doctor(receiver_url: str, as_json: bool, sends_alert: bool) -> None:  # noqa: FBT001  click gives them by name
     """Look at all that may be wrong, and say what to do; nothing is written. Status 1 when there is a problem."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     home = _checkout()
     settings, unusable = read_settings()
-    installation = Installation(settings, unusable, receiver_url, home, partial(datetime.now, UTC))
+    installation = Installation(settings, unusable, receiver_url, home, partial(datetime.now, UTC), sends_alert)
     findings = []
     for subject, found in examine(installation):
         click.echo(subject, err=as_json)

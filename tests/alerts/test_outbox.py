@@ -148,6 +148,17 @@ def test_message_holds_no_secret_and_nobody(settings: Settings) -> None:
     assert Redaction.from_settings(given)(text) == ("token …, … … http://127.0.0.1… customerId=… email=… <…@…>")
 
 
+def test_secrets_do_not_reach_the_disk(tmp_path: Path) -> None:
+    """A reason is redacted before it is booked: the file holds neither a secret nor whom the reason named."""
+    file = tmp_path / "alerts.sqlite"
+    with opened(file) as outbox:
+        run = EndedRun("run-1", "daily", NOW)
+        shown = [of_failure(run, "pat-eu1-1234 of jane@x.test was refused.")]
+        outbox.book(run.run_id, NOW, shown, ["webhook"], Redaction(("pat-eu1-1234",)), "here")
+        assert "… of …@… was refused." in outbox.due("webhook", NOW)[0].text
+    assert [text for text in (b"pat-eu1", b"jane") if text in file.read_bytes()] == []
+
+
 def test_damaged_outbox_is_explained(tmp_path: Path) -> None:
     """A file that is no database is told with what to do."""
     file = tmp_path / "alerts.sqlite"

@@ -10,6 +10,8 @@ from wallet_pipeline.alerts.channels import channels_of, send_due
 from wallet_pipeline.alerts.occasions import EndedRun, of_failure
 from wallet_pipeline.alerts.outbox import opened
 
+from .test_examination import call
+
 
 @pytest.fixture
 def told(patient: Home, hook: Hook, mailbox: Mailbox) -> Home:
@@ -52,6 +54,20 @@ def test_channel_that_does_not_work_is_a_problem(told: Home, hook: Hook, mailbox
     assert [one.level for one in of_sent] == ["problem", "problem"]
     assert "By webhook 1 alert of the last day could not be sent. The webhook answered 404" in of_sent[1].sentence
     assert TOKEN not in str(told.findings("alerts"))
+
+
+def test_alert_is_tried_when_asked_for(
+    checkout: Home, hook: Hook, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --send-alert each channel gets one test alert, and one that is refused is a problem."""
+    monkeypatch.setenv("ALERT_WEBHOOK_URL", hook.url)
+    monkeypatch.setenv("ALERT_EMAIL_TO", "ops@x.test")
+    monkeypatch.setenv("ALERT_SMTP_URL", f"smtp://127.0.0.1:{mailbox.port}")
+    assert "ok       e-mail: A test alert was sent." in call(checkout, "--send-alert").output
+    assert hook.texts[0].startswith("*wallet_pipeline: This is a test*")
+    assert len(hook.texts) == len(mailbox.letters) == 1
+    hook.status = 403
+    assert "problem  webhook: The webhook answered 403 (ok): create a new one" in call(checkout, "--send-alert").output
 
 
 def test_alerts_that_went_out_are_counted(told: Home) -> None:

@@ -5,18 +5,21 @@ from datetime import UTC, datetime
 from functools import partial
 
 from wallet_pipeline.alerts.channels import Channel, channels_of
-from wallet_pipeline.alerts.outbox import LOOKED_BACK
+from wallet_pipeline.alerts.outbox import LOOKED_BACK, Message
 from wallet_pipeline.collect.webhooks.inbox import reading_only
 from wallet_pipeline.support.doctor.finding import Check, Finding, each, ok, problem, warning
 from wallet_pipeline.support.doctor.installation import Installation
 from wallet_pipeline.support.doctor.queries import query
 from wallet_pipeline.support.doctor.words import age, many
 
+_TEST = "Why: wallet-pipeline doctor was asked to send it.\nNext: Nothing: alerts arrive here."
+
 
 def examine_alerts(installation: Installation) -> Iterator[Finding]:
-    """Yield what is to be said of alerts; none is sent."""
+    """Yield what is to be said of alerts; none is sent but for the one that was asked for."""
     settings = installation.settings
-    checks: dict[str, Check] = {one.name: partial(_works, one) for one in channels_of(settings)}
+    look = partial(_try, now=installation.clock()) if installation.sends_alert else _works
+    checks: dict[str, Check] = {one.name: partial(look, one) for one in channels_of(settings)}
     if checks:
         checks["sent"] = partial(_sent, installation)
     else:
@@ -27,6 +30,11 @@ def examine_alerts(installation: Installation) -> Iterator[Finding]:
 def _works(channel: Channel) -> Iterator[Finding]:
     # An AlertError explains itself, and is a problem.
     yield ok(channel.examine())
+
+
+def _try(channel: Channel, now: datetime) -> Iterator[Finding]:
+    channel.send(Message(0, "wallet_pipeline: This is a test", _TEST, now))
+    yield ok("A test alert was sent.")
 
 
 def _off(*, is_half: bool) -> Iterator[Finding]:

@@ -18,7 +18,8 @@ WAREHOUSE_WAIT_S = 5.0
 class Installation:
     """The settings, the reasons for those that cannot be used, and where the receiver and Dagster's storage are.
 
-    The default stands in for a setting that cannot be used. `clock` gives aware times.
+    The default stands in for a setting that cannot be used. `clock` gives aware times. With `sends_alert` a test alert
+    is sent by each channel; else nothing is written anywhere.
     """
 
     settings: Settings
@@ -26,6 +27,7 @@ class Installation:
     receiver_url: str
     dagster_home: Path
     clock: Callable[[], datetime]
+    sends_alert: bool = False
 
     @property
     def is_real_time(self) -> bool:
