@@ -129,11 +129,13 @@ def test_server_that_never_ends_its_greeting_is_given_up() -> None:
         thread = threading.Thread(target=trickle)
         thread.start()
         began = time.monotonic()
-        with pytest.raises(AlertError, match="did not answer in time"):
-            mail(f"smtp://127.0.0.1:{server.getsockname()[1]}", limit=0.5).send(MESSAGE)
-        assert time.monotonic() - began < 5
-        ended.set()
-        thread.join()
+        try:
+            with pytest.raises(AlertError, match="did not answer in time"):
+                mail(f"smtp://127.0.0.1:{server.getsockname()[1]}", limit=0.5).send(MESSAGE)
+            assert time.monotonic() - began < 5
+        finally:
+            ended.set()
+            thread.join()
 
 
 def test_missing_server_is_told() -> None:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from tests.alerts.conftest import TOKEN, Hook, Mailbox
 from tests.conftest import Data
+from tests.waiting import wait_until
 from wallet_pipeline.alerts.alert import AlertError
 from wallet_pipeline.definitions import defs
 from wallet_pipeline.defs.alerts import alerts_sensor, tell
@@ -79,6 +81,18 @@ def test_failed_run_is_told_with_reason_and_next_step(alone: Project, hook: Hook
     assert why.startswith("Why: pass_snapshot: The setting WALLET_CREW_TENANT_ID is missing.")
     assert following.startswith("Next: Mend that, and run again: wallet-pipeline run, or the job daily in the UI.")
     assert source.startswith(f"Run {run.run_id[:8]} of the job daily, ended 20")
+
+
+def test_two_looks_at_once_send_one_alert(alone: Project, hook: Hook) -> None:
+    """While one look waits for a slow webhook, another one waits for it, and then has nothing to send."""
+    alone.run(assets=["pass_snapshot"])
+    hook.is_hanging = True
+    with ThreadPoolExecutor(2) as threads:
+        looks = [threads.submit(look, alone) for _ in range(2)]
+        wait_until(lambda: len(hook.texts) == 1)
+        hook.released.set()
+        assert sorted(one.result() for one in looks) == [0, 1]
+    assert len(hook.texts) == 1
 
 
 def test_job_that_recovered_and_fails_again_is_told_again(alone: Project, hook: Hook) -> None:
