@@ -65,10 +65,11 @@ def test_it_shows_the_project(ui: Ui) -> None:
 
 
 def test_its_sensor_looks_for_what_its_receiver_takes(ui: Ui) -> None:
-    """The sensor is switched on, and what happens in the sandbox is delivered to a receiver."""
+    """The sensors are switched on, and what happens in the sandbox is delivered to a receiver."""
     answer = requests.post(f"{ui.url}/graphql", json={"query": QUERY}, timeout=TIME_LIMIT_S).json()
     (project,) = answer["data"]["repositoriesOrError"]["nodes"]
-    assert project["sensors"] == [{"name": "changes_sensor", "sensorState": {"status": "RUNNING"}}]
+    states = {one["name"]: one["sensorState"]["status"] for one in project["sensors"]}
+    assert states == {"alerts_sensor": "RUNNING", "changes_sensor": "RUNNING"}
     sandbox = json.loads((ui.folder / "sandbox-state" / "sandbox.json").read_text())["wallet_crew_url"] + "/sandbox"
     requests.post(f"{sandbox}/advance", json={"installs": 1}, timeout=TIME_LIMIT_S).raise_for_status()
     deadline = time.monotonic() + TIME_LIMIT_S

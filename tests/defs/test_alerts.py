@@ -1,5 +1,6 @@
 """From runs to people: each alert once, whichever way the run was started."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -83,14 +84,17 @@ def test_failed_run_is_told_with_reason_and_next_step(alone: Project, hook: Hook
     assert source.startswith(f"Run {run.run_id[:8]} of the job daily, ended 20")
 
 
-def test_two_looks_at_once_send_one_alert(alone: Project, hook: Hook) -> None:
+def test_two_looks_at_once_send_one_alert(alone: Project, hook: Hook, caplog: pytest.LogCaptureFixture) -> None:
     """While one look waits for a slow webhook, another one waits for it, and then has nothing to send."""
     alone.run(assets=["pass_snapshot"])
     hook.is_hanging = True
+    caplog.set_level(logging.INFO)
     with ThreadPoolExecutor(2) as threads:
         looks = [threads.submit(look, alone) for _ in range(2)]
-        wait_until(lambda: len(hook.texts) == 1)
-        hook.released.set()
+        try:
+            wait_until(lambda: len(hook.texts) == 1 and "waiting for another run" in caplog.text, seconds=20)
+        finally:
+            hook.released.set()
         assert sorted(one.result() for one in looks) == [0, 1]
     assert len(hook.texts) == 1
 
