@@ -61,6 +61,14 @@ def test_file_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert Settings().wallet_crew_tenant_id == "from-file"
 
 
+def test_alert_addresses_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several addresses have commas between them, and white space around an address does not count."""
+    monkeypatch.setenv("ALERT_EMAIL_TO", " ops@example.com, crm@example.com,")
+    monkeypatch.setenv("ALERT_WEBHOOK_URL", " https://hooks.example.com/x\n")
+    assert Settings().alert_email_to == ("ops@example.com", "crm@example.com")
+    assert Settings().alert_webhook_url.get_secret_value() == "https://hooks.example.com/x"
+
+
 def test_empty_setting_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting that is there and empty leaves the default."""
     monkeypatch.setenv("WALLET_CREW_PAGE_SIZE", "")
@@ -73,6 +81,14 @@ WRONG = [
     ("WALLET_CREW_CONCURRENCY", "1000"),
     ("WALLET_CREW_BASE_URL", "app.example.com"),
     ("HUBSPOT_BASE_URL", "ftp://example.com"),
+    ("ALERT_WEBHOOK_URL", "hooks.example.com/services/x"),
+    ("ALERT_WEBHOOK_URL", "https:///services/x"),
+    ("ALERT_EMAIL_TO", "Ops <ops@example.com>"),
+    ("ALERT_EMAIL_FROM", "nobody"),
+    ("ALERT_SMTP_URL", "mail.example.com:587"),
+    ("ALERT_SMTP_URL", "smtp://me:pass/word@mail.example.com"),
+    ("ALERT_SMTP_URL", "smtp://mail.example.com:many"),
+    ("ALERT_DRIFT_SHARE", "5"),
     ("WALLET_CREW_API_KEY", "two words"),
     ("HUBSPOT_ACCESS_TOKEN", "clé"),
     ("INSIGHTS_PASS_ID", "passId) | take 1"),
