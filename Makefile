@@ -25,6 +25,7 @@ bench: $(VENV)/installed
 	$(BIN)/python -m bench.receiver
 	$(BIN)/python -m bench.crm_sync
 	$(BIN)/python -m bench.kills
+	$(BIN)/python -m bench.explain
 
 clean:
 	rm -rf $(VENV) data/demo sandbox-state

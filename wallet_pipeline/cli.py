@@ -30,6 +30,7 @@ from wallet_pipeline.headless import (
 )
 from wallet_pipeline.playground import dagster_process, receiver, sandbox
 from wallet_pipeline.settings import load_settings, read_settings
+from wallet_pipeline.support.customers import UnknownCustomerError
 from wallet_pipeline.support.doctor.examination import examine
 from wallet_pipeline.support.doctor.finding import Finding
 from wallet_pipeline.support.doctor.installation import Installation
@@ -66,6 +67,16 @@ class _Explaining(click.Group):
             return super().invoke(ctx)
         except ExplainedError as error:
             raise click.ClickException(str(error)) from None
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise click.ClickException(
+                f"{error.filename} cannot be used: {error.strerror}. Check DATA_DIR and the rights of the folder."
+            ) from None
+        except RuntimeError as error:
+            if "Query interrupted" not in str(error):  # DuckDB's word for Ctrl+C
+                raise
+            raise click.Abort from None
 
 
 @click.group(cls=_Explaining, context_settings={"help_option_names": ["-h", "--help"]})
@@ -115,14 +126,18 @@ def run(since: datetime | None, approve_snapshot: str, approve_plan: str) -> Non
     if approve_plan and (approve_snapshot or since):
         raise click.UsageError("--approve-plan stands alone: it writes the approved plan, without a new snapshot.")
     env, settings, began = dagster_environment(_checkout()), load_settings(), datetime.now(UTC)
+    recent = max(settings.insights_first_day, began.date() - timedelta(days=_DAYS_READ_AGAIN - 1))
+    first = _not_before(settings.insights_first_day, since.date()) if since else recent
+    if settings.missing:
+        lacking = " ".join(f"{name}: {origin}" for name, origin in settings.missing.items())
+        raise click.ClickException(f"Settings are missing. {lacking} Put them into .env and run again.")
     if approve_plan:
         is_well = run_approved_plan(env, click.echo, approve_plan)
     else:
-        earliest = settings.insights_first_day
-        recent = max(earliest, began.date() - timedelta(days=_DAYS_READ_AGAIN - 1))
-        first = _not_before(earliest, since.date()) if since else recent
         has_insights = run_insights(env, click.echo, first, began.date())
         is_well = run_daily(env, click.echo, approve_snapshot) and has_insights
+    if is_well:
+        click.echo("The run went well. What it did, table by table: `wallet-pipeline doctor`, or Dagster's UI.")
     if settings.alerts_are_on:
         tell_alerts(env, click.echo, None if is_well else began.timestamp())
     sys.exit(not is_well)
@@ -136,6 +151,7 @@ def run(since: datetime | None, approve_snapshot: str, approve_plan: str) -> Non
 def receive(host: str, port: int) -> None:
     """Receive webhooks and the connector's deliveries, until it is stopped."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    _checkout()
     run_receiver(load_settings(), host, port, click.echo)
 
 
@@ -145,6 +161,11 @@ def plan() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     _checkout()
     settings = load_settings()
+    if not settings.warehouse_file.exists():
+        raise click.ClickException(
+            f"There is no warehouse {settings.warehouse_file}: nothing was read yet, so there is nothing to plan. How"
+            " to see the first plan before it is written: docs/setup.md."
+        )
     open_it = partial(open_warehouse, settings.warehouse_file, settings.warehouse_wait)
     with connect(settings) as destination:
         rules = PlanRules.from_settings(settings)
@@ -174,7 +195,8 @@ def _moment(_context: click.Context, _option: click.Parameter, value: str | None
         return None
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError as error:
+        moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise click.BadParameter(f"{value} is no time. Write it as 2026-01-31T08:00:00Z.") from error
     if moment.tzinfo is None:
         raise click.BadParameter(
@@ -320,15 +342,33 @@ def forget(whom: str, clear_crm: bool, is_sure: bool) -> None:  # noqa: FBT001  
     """Remove one person from everything that the pipeline keeps. WHOM: customerId=…, an e-mail, or a pass id."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     forgetting = Forgetting(load_settings(), _checkout(), partial(datetime.now, UTC))
-    if forgetting.finish():
+    finished = forgetting.finish()
+    if finished:
         click.echo("First finished: an erasure that had been broken off.")
+    try:
+        found = forgetting.look(whom)
+    except UnknownCustomerError as error:
+        if not finished:
+            raise
+        click.echo(str(error))
+        return
     if not is_sure:
-        _tell_erasure(forgetting.look(whom), "To be removed:")
-        click.confirm("Remove all of it for good?", abort=True)
-    _tell_erasure(forgetting.remove(whom, clear_crm=clear_crm), "Removed:")
+        _tell_erasure(found, "To be removed:", "it will be published anew")
+        if clear_crm:
+            click.echo("Its five wallet fields in the CRM will be cleared.")
+        if not click.confirm("Remove all of it for good?"):
+            click.echo("Nothing was removed.")
+            sys.exit(1)
+    try:
+        removed = forgetting.remove(whom, clear_crm=clear_crm)
+    except KeyboardInterrupt:
+        raise click.ClickException(
+            "Broken off. Give the same command again: it goes on, or finishes what had been begun."
+        ) from None
+    _tell_erasure(removed, "Removed:", "published anew")
 
 
-def _tell_erasure(found: Erasure, title: str) -> None:
+def _tell_erasure(found: Erasure, title: str, published: str) -> None:
     """Print what was found of a person, or removed, place by place."""
     click.echo(f"{title} {many(found.passes, 'pass', 'passes')}, with all that is known by them.")
     places = {f"warehouse, {table}": count for table, count in found.removed.rows.items()}
@@ -337,7 +377,7 @@ def _tell_erasure(found: Erasure, title: str) -> None:
     places |= {"logs of runs, lines and rows": found.log_places}
     for place, count in places.items():
         click.echo(f"  {place:60}{count:>8}")
-    click.echo(f"  analysts' file: {'published anew' if found.is_published else 'there is none'}")
+    click.echo(f"  analysts' file: {published if found.is_published else 'there is none'}")
     click.echo(f"  CRM: {found.contact}")
     if found.removed.kin:
         click.echo(f"{many(found.removed.kin, 'pass', 'passes')} of others shared an identifier and are derived anew.")
@@ -356,6 +396,7 @@ def _tell_erasure(found: Erasure, title: str) -> None:
 @main.command("setup-crm")
 def prepare_crm() -> None:
     """Create the contact properties that the CRM lacks; needs a token with crm.schemas.contacts.write."""
+    _checkout()
     with connect(load_settings()) as destination:
         result = setup_crm(destination)
     click.echo(
@@ -411,6 +452,7 @@ def remove_webhook(webhook_id: str) -> None:
 
 
 def _wallet_crew() -> WalletCrew:
+    _checkout()
     settings = load_settings()
     return WalletCrew(settings.wallet_crew_base_url, *settings.wallet_crew_credentials())
 

@@ -208,8 +208,20 @@ class Settings(BaseSettings):
     @field_validator("wallet_crew_base_url", "hubspot_base_url")
     @classmethod
     def _web_address(cls, value: str) -> str:
-        if not value.startswith(("https://", "http://")):
-            raise ValueError("A base URL begins with https://, or http:// on this machine.")
+        try:
+            parts = urlsplit(value)
+            host = parts.hostname or ""
+            is_whole = bool(host) and parts.port != 0 and value.isascii() and not any(map(str.isspace, value))
+        except ValueError:
+            is_whole = False
+        if not is_whole or parts.scheme not in {"https", "http"} or parts.username or parts.query or parts.fragment:
+            raise ValueError(
+                "A base URL is written as https://api.hubapi.com: with a host, and without user, password, ? and #."
+            )
+        if parts.scheme == "http" and not (host in {"localhost", "::1"} or host.startswith("127.")):
+            raise ValueError(
+                "A base URL begins with https://, for a key is sent there; http:// is for this machine alone."
+            )
         return value.rstrip("/")
 
     @field_validator("alert_email_to", mode="before")

@@ -33,6 +33,8 @@ def find_customer(con: duckdb.DuckDBPyConnection, asked: str, rules: StatusRules
     Raises UnknownCustomerError, SeveralCustomersError.
     """
     asked = asked.strip()
+    if not asked:
+        raise UnknownCustomerError(f"Nobody is named. {_how_to_ask(rules)}")
     name, value = split_identifier(asked, rules)
     if name and value is not None:
         (value,) = normalise_identifiers(con, [(name, value)])
@@ -41,7 +43,7 @@ def find_customer(con: duckdb.DuckDBPyConnection, asked: str, rules: StatusRules
     keys = sorted({key for key, _ in found if key is not None})
     strays = sorted({pass_id for key, pass_id in found if key is None})
     if not found:
-        raise UnknownCustomerError(_nobody(asked, rules))
+        raise UnknownCustomerError(_nobody(con, asked, rules))
     if len(keys) > 1 or (not keys and len(strays) > 1):
         raise SeveralCustomersError(_several(asked, keys or strays))
     if not keys:
@@ -58,12 +60,21 @@ def split_identifier(asked: str, rules: StatusRules) -> tuple[str | None, str | 
     return ("email", asked) if "@" in asked else (None, None)
 
 
-def _nobody(asked: str, rules: StatusRules) -> str:
+def _nobody(con: duckdb.DuckDBPyConnection, asked: str, rules: StatusRules) -> str:
+    likely = con.execute(
+        "SELECT DISTINCT customer_key FROM wallet.pass_customers WHERE identifier_value = ? AND customer_key IS NOT"
+        " NULL ORDER BY 1 LIMIT 3",
+        [asked],
+    ).fetchall()
+    meant = f" Did you mean {' or '.join(key for (key,) in likely)}?" if likely else ""
+    return f'The warehouse knows nobody by "{asked}".{meant} {_how_to_ask(rules)}'
+
+
+def _how_to_ask(rules: StatusRules) -> str:
     names = ", ".join(f"{name}=…" for name in rules.identifier_order)
     return (
-        f"The warehouse knows nobody by {asked}. Write an identifier as {names}, in just this spelling, or give an"
-        " e-mail, the id of a CRM record that is linked, or the id of one of their passes: a pass can be looked for"
-        " though nothing else is known."
+        f"Write an identifier as {names}, in just this spelling, or give an e-mail, the id of a CRM record that is"
+        " linked, or the id of one of their passes."
     )
 
 

@@ -42,7 +42,7 @@ def judge(
     )
     if not admitted:
         if approved:
-            sentence += " The approval is for another plan: wallets or CRM have changed since."
+            sentence += " The approval is for another plan: it was mistyped, or wallets or CRM have changed since."
         sentence += (
             " Nothing is written to the CRM. The run's metadata of crm_plan show whom it concerns; if that is right,"
             f" {_NEXT_STEPS[scope]}"

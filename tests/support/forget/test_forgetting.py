@@ -3,6 +3,7 @@
 import json
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,20 @@ from wallet_pipeline.collect.webhooks.inbox import Inbox, NewDelivery, newest_de
 from wallet_pipeline.collect.webhooks.understanding import EventMapping
 from wallet_pipeline.support.customers import SeveralCustomersError, UnknownCustomerError
 from wallet_pipeline.support.forget.contact import Contact, ContactError, clear_contact
+from wallet_pipeline.warehouse.connection import WarehouseError
 
-from .conftest import ANNA, DELIVERIES, HER_DELIVERIES, SECOND_LIST, Forgotten, Installation, given_to, listed, told
+from .conftest import (
+    ANNA,
+    DELIVERIES,
+    HER_DELIVERIES,
+    OTHER_DELIVERIES,
+    SECOND_LIST,
+    Forgotten,
+    Installation,
+    given_to,
+    listed,
+    told,
+)
 
 STATUS = (
     "customer_key, email, wallet_status, apple_wallet_installed_at, google_wallet_installed_at, wallet_last_changed_at"
@@ -289,10 +302,24 @@ def test_person_of_whom_only_a_delivery_tells_is_removed(home: Installation) -> 
         home.forgetting().look("eve@x.test")
 
 
-def test_warehouse_and_inbox_that_do_not_exist_are_no_obstacle(tmp_path: Path) -> None:
-    """In a new installation nobody is known."""
-    with pytest.raises(UnknownCustomerError):
-        Installation(tmp_path, {}).forgetting().look("eve@x.test")
+def test_folder_without_data_is_told_and_stays_as_it_is(tmp_path: Path) -> None:
+    """Where nothing was ever kept somebody has another folder in mind: no answer that reads like a finished request."""
+    forgetting = Installation(tmp_path, {}).forgetting()
+    for ask in (forgetting.finish, partial(forgetting.look, "eve@x.test")):
+        with pytest.raises(WarehouseError, match=r"There is no warehouse .*DATA_DIR"):
+            ask()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("typed", ["", " ", "loyalty", "Pass:Installed", "passId", "customerId=unknown", "K-anna-1042"])
+def test_word_that_names_nobody_removes_nothing(home: Installation, typed: str) -> None:
+    """What is no person is found nowhere, be it a word of the pipeline or of deliveries; a slip gets a hint."""
+    everything = [home.rows(f"FROM raw.{table} ORDER BY ALL") for table in ("passes", "wallet_events")]
+    with pytest.raises(UnknownCustomerError) as told:
+        home.forgetting().remove(typed, clear_crm=False)
+    assert ("Did you mean customerId=K-anna-1042?" in str(told.value)) == (typed == "K-anna-1042")
+    assert [home.rows(f"FROM raw.{table} ORDER BY ALL") for table in ("passes", "wallet_events")] == everything
+    assert len(bodies(home)) == HER_DELIVERIES + OTHER_DELIVERIES
 
 
 # The inbox

@@ -329,6 +329,11 @@ def _explaining(file: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
+        if "locked" in str(error):
+            raise InboxError(
+                f"The inbox {file} is held by another program. Close that program, or wait until it is done, and run"
+                " again."
+            ) from error
         raise InboxError(
             f"The inbox {file} cannot be used: {error}. Check the folder's rights, the free disk space and the file."
         ) from error

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from wallet_pipeline.clients.http import NotFoundError, ServiceError, is_loopback
 from wallet_pipeline.clients.wallet_crew import WalletCrew, Webhook
+from wallet_pipeline.collect.webhooks.receiver import WEBHOOK_PATH
 from wallet_pipeline.errors import ExplainedError
 
 EVENTS = ("Pass:Installed", "Pass:Uninstalled")
@@ -30,6 +31,10 @@ class Subscription:
 def subscribe(client: WalletCrew, endpoint: str, events: Sequence[str]) -> Subscription:
     """Make sure that the endpoint gets the events, by one subscription. Raises EndpointError, ServiceError."""
     _check(endpoint)
+    if unknown := [event for event in events if not any(_covers(event, name) for name in EVENTS)]:
+        raise EndpointError(
+            f"{', '.join(unknown)}: no such event counts here. Choose of {', '.join(EVENTS)}, or a beginning with *."
+        )
     existing = _find(client, endpoint)
     wanted = tuple(dict.fromkeys(events))
     return _complete(client, existing, wanted) if existing else _create(client, endpoint, wanted)
@@ -100,9 +105,14 @@ def _check(endpoint: str) -> None:
         whole = bool(parts.hostname) and parts.port != 0 and not any(char.isspace() for char in endpoint)
     except ValueError:
         whole = False
-    if not whole or parts.scheme not in _DEFAULT_PORTS:
+    if not whole or parts.scheme not in _DEFAULT_PORTS or parts.username:
         raise EndpointError(
-            "The endpoint is no whole address. Give one such as https://wallet.example.com/webhooks/wallet-crew."
+            "The endpoint is no whole address without user and password. Give one such as"
+            " https://wallet.example.com/webhooks/wallet-crew."
+        )
+    if not parts.path.endswith(WEBHOOK_PATH):
+        raise EndpointError(
+            f"The endpoint must end with {WEBHOOK_PATH}, where `wallet-pipeline receive` takes deliveries."
         )
     if parts.scheme == "http" and not is_loopback(str(parts.hostname)):
         raise EndpointError(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.sync.destination import FIELDS, Destination, Record, Write
 
-_NOTHING_REMOVED = (
+NOTHING_REMOVED = (
     "Nothing was removed. Look at the contact, then run `wallet-pipeline forget` again, with --crm or without."
 )
 
@@ -48,7 +48,7 @@ def clear_contact(destination: Destination, contact: Contact) -> str:
     after = _read(destination, contact)
     if after is None or any(after.fields.get(name) is not None for name in FIELDS):
         said = f": {receipt.message}" if receipt.message else ", read back, it still holds some"
-        raise ContactError(f"{destination.name} did not clear the contact's wallet fields{said}. {_NOTHING_REMOVED}")
+        raise ContactError(f"{destination.name} did not clear the contact's wallet fields{said}. {NOTHING_REMOVED}")
     return f"{len(held)} wallet fields of the contact cleared, and read back"
 
 

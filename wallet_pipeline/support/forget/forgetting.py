@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from wallet_pipeline.clients.http import ServiceError
 from wallet_pipeline.collect.wallet_events import take_events, taken_up_to
 from wallet_pipeline.collect.webhooks.inbox import erase_deliveries, find_deliveries, newest_delivery, survey
 from wallet_pipeline.collect.webhooks.understanding import EventMapping
@@ -20,7 +21,7 @@ from wallet_pipeline.derive.statuses import StatusRules, derive_statuses
 from wallet_pipeline.derive.touched import derive_touched
 from wallet_pipeline.settings import Settings
 from wallet_pipeline.support.customers import find_customer
-from wallet_pipeline.support.forget.contact import Contact, clear_contact
+from wallet_pipeline.support.forget.contact import NOTHING_REMOVED, Contact, ContactError, clear_contact
 from wallet_pipeline.support.forget.logs import redact_logs
 from wallet_pipeline.support.forget.person import Person, find_person
 from wallet_pipeline.support.forget.sqlite import wipe, write_anew
@@ -28,7 +29,7 @@ from wallet_pipeline.support.forget.staging import held_snapshots_of
 from wallet_pipeline.support.forget.tables import Removed, remove_person
 from wallet_pipeline.support.forget.traces import Traces
 from wallet_pipeline.sync.hubspot import connect as connect_crm
-from wallet_pipeline.warehouse.connection import connect, naive, transaction, undone
+from wallet_pipeline.warehouse.connection import WarehouseError, connect, naive, transaction, undone
 from wallet_pipeline.warehouse.files import remove, sync
 from wallet_pipeline.warehouse.publish import publish
 from wallet_pipeline.warehouse.rewrite import rewrite_warehouse
@@ -89,8 +90,9 @@ class Forgetting:
     def look(self, asked: str) -> Erasure:
         """Return what would be removed of whom `asked` names. Nothing is removed.
 
-        Raises UnknownCustomerError when nothing at all is known of them, SeveralCustomersError.
+        Raises UnknownCustomerError when nothing at all is known of them, SeveralCustomersError, WarehouseError.
         """
+        self._expect_data()
         with self._open() as con, undone(con):
             known = self._identify(con, asked)
         traces = self._traces(known.person)
@@ -120,8 +122,8 @@ class Forgetting:
     def remove(self, asked: str, *, clear_crm: bool) -> Erasure:
         """Remove whom `asked` names, what comes in meanwhile included, and return what was removed.
 
-        With `clear_crm` the CRM comes first, and its ContactError or ServiceError before anything was removed. Raises
-        what `look` raises, WarehouseError, InboxError, LogError.
+        With `clear_crm` the CRM comes first, and its ContactError before anything was removed. Raises what `look`
+        raises, InboxError, LogError.
         """
         with one_at_a_time(self._settings.staging_dir, "forget"), ExitStack() as stack:
             if clear_crm:
@@ -131,6 +133,7 @@ class Forgetting:
 
     def finish(self) -> bool:
         """Do what an erasure that was broken off has left to do; tell whether there was one."""
+        self._expect_data()
         with one_at_a_time(self._settings.staging_dir, "forget"):
             with self._open() as con:
                 if not con.execute("SELECT 1 FROM raw.erasures WHERE finished_at IS NULL").fetchone():
@@ -191,6 +194,14 @@ class Forgetting:
             con.execute("UPDATE raw.erasures SET finished_at = ? WHERE finished_at IS NULL", [naive(self._clock())])
         return in_use
 
+    def _expect_data(self) -> None:
+        """Raise WarehouseError where nothing was ever kept: whoever asks has another folder in mind."""
+        if not self._settings.warehouse_file.exists() and not self._has_inbox():
+            raise WarehouseError(
+                f"There is no warehouse {self._settings.warehouse_file}: nothing was read yet, or DATA_DIR names"
+                " another folder. Nothing was removed."
+            )
+
     def _open(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         return connect(self._settings.warehouse_file, self._settings.warehouse_wait)
 
@@ -225,8 +236,11 @@ class Forgetting:
             return "no contact is linked"
         if not is_wanted:
             return "left alone"
-        with connect_crm(self._settings) as destination:
-            return clear_contact(destination, contact)
+        try:
+            with connect_crm(self._settings) as destination:
+                return clear_contact(destination, contact)
+        except ServiceError as error:
+            raise ContactError(f"{error} {NOTHING_REMOVED}") from error
 
     def _traces(self, person: Person) -> Traces:
         return Traces(person, [path.rpartition(".")[2] for path in self._settings.event_pass_id_at])

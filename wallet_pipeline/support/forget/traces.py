@@ -29,8 +29,10 @@ class Traces:
         named = [(name, pass_id) for pass_id in person.pass_ids for name in pass_id_names]
         texts = [(one, text) for one in person.identifiers for text in (one.written, one.value)]
         named += [(one.name, text) for one, text in texts]
-        words = {one for one in person.pass_ids if _is_distinctive(one)}
-        words |= {text for one, text in texts if _is_email(text) or (one.keys_customers and _is_distinctive(text))}
+        words = {text for _, text in texts if _is_email(text)}
+        if person.is_known:  # else anything may have been typed
+            words |= {one for one in person.pass_ids if _is_distinctive(one)}
+            words |= {text for one, text in texts if one.keys_customers and _is_distinctive(text)}
         words |= {*person.customer_keys, *(f"{one.name}={one.written}" for one in person.identifiers)}
         members = {_member(name, text) for name, text in named if text not in words}
         records = {word for word in person.record_ids if _is_distinctive(word)}
