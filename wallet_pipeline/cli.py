@@ -14,8 +14,9 @@ import click
 
 from wallet_pipeline.clients.wallet_crew import WalletCrew
 from wallet_pipeline.collect.wallet_events import Replay, Selection, replay
+from wallet_pipeline.collect.webhooks.receiver import WEBHOOK_PATH
 from wallet_pipeline.collect.webhooks.server import run_receiver
-from wallet_pipeline.collect.webhooks.subscriptions import EVENTS, Subscription, remove, subscribe
+from wallet_pipeline.collect.webhooks.subscriptions import EVENTS, Subscription, leads_to_receiver, remove, subscribe
 from wallet_pipeline.collect.webhooks.understanding import EventMapping
 from wallet_pipeline.demo import run_demo
 from wallet_pipeline.errors import ExplainedError
@@ -151,7 +152,6 @@ def run(since: datetime | None, approve_snapshot: str, approve_plan: str) -> Non
 def receive(host: str, port: int) -> None:
     """Receive webhooks and the connector's deliveries, until it is stopped."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    _checkout()
     run_receiver(load_settings(), host, port, click.echo)
 
 
@@ -471,6 +471,8 @@ def _tell(result: Subscription) -> None:
     else:
         click.echo(f"Created {webhook.id}: {', '.join(webhook.events)} are delivered to {webhook.endpoint}.")
         click.echo(f"Signature secret, shown this once: {secret}")
+        if not leads_to_receiver(webhook):
+            click.echo(f"The receiver takes deliveries at {WEBHOOK_PATH}: let your proxy lead there.")
         click.echo(
             "Put it into WEBHOOK_SECRETS in .env and restart `wallet-pipeline receive`. While you replace another"
             " secret, keep the old one beside it, with a comma between."

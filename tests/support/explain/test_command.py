@@ -41,7 +41,7 @@ def test_command_prints_text_or_json() -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "answer"),
     [
-        (["nobody@x.test"], 1, "The warehouse knows nobody by nobody@x.test"),
+        (["nobody@x.test"], 1, 'The warehouse knows nobody by "nobody@x.test"'),
         (["a-1", "--as-of", "2026-03-05"], 2, "has no time zone"),
         (["a-1", "--as-of", "2999-01-01T00:00:00Z"], 2, "lies in the future"),
         ([], 2, "Missing argument"),

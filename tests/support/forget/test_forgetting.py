@@ -291,7 +291,7 @@ def test_nothing_is_removed_when_the_contact_cannot_be_cleared(connected: Instal
 
 def test_person_of_whom_only_a_delivery_tells_is_removed(home: Installation) -> None:
     """Somebody whom the warehouse does not know is found in what nobody understood, by e-mail or by pass."""
-    told = [b'{"mail": "eve@x.test"}', b'{"pass": "eves-pass-1"}', b'{"mail": "steve@x.test"}']
+    told = [b'{"mail": "eve@x.test"}', b'{"passId": "eves-pass-1"}', b'{"mail": "steve@x.test"}']
     receive(home.settings.inbox_file, told)
     home.derive()
     assert home.forgetting().look("eves-pass-1").deliveries == 1

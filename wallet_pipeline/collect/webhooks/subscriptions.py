@@ -51,6 +51,11 @@ def remove(client: WalletCrew, webhook_id: str) -> None:
             raise
 
 
+def leads_to_receiver(webhook: Webhook) -> bool:
+    """Tell whether a subscription's address ends where the receiver takes deliveries."""
+    return urlsplit(webhook.endpoint).path.rstrip("/") == WEBHOOK_PATH
+
+
 def missing_events(webhook: Webhook, events: Sequence[str] = EVENTS) -> tuple[str, ...]:
     """Return those of the events that a subscription does not deliver."""
     return tuple(event for event in events if not any(_covers(name, event) for name in webhook.events))
@@ -109,10 +114,6 @@ def _check(endpoint: str) -> None:
         raise EndpointError(
             "The endpoint is no whole address without user and password. Give one such as"
             " https://wallet.example.com/webhooks/wallet-crew."
-        )
-    if not parts.path.endswith(WEBHOOK_PATH):
-        raise EndpointError(
-            f"The endpoint must end with {WEBHOOK_PATH}, where `wallet-pipeline receive` takes deliveries."
         )
     if parts.scheme == "http" and not is_loopback(str(parts.hostname)):
         raise EndpointError(

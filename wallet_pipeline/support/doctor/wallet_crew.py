@@ -12,7 +12,7 @@ import duckdb
 from wallet_pipeline.clients.http import ScopeError
 from wallet_pipeline.clients.wallet_crew import WalletCrew, Webhook
 from wallet_pipeline.collect.webhooks.receiver import WEBHOOK_PATH
-from wallet_pipeline.collect.webhooks.subscriptions import missing_events
+from wallet_pipeline.collect.webhooks.subscriptions import leads_to_receiver, missing_events
 from wallet_pipeline.derive.arrivals import measure_silence
 from wallet_pipeline.derive.vendor_totals import compare_total
 from wallet_pipeline.settings import Settings
@@ -67,7 +67,7 @@ def _subscriptions(client: WalletCrew, installation: Installation) -> Iterator[F
         step = "Look at them in the tenant's back office, or call doctor once with a key that has Webhook.Read."
         yield warning(text, step) if settings.webhook_secrets else ok(text)
         return
-    ours = [one for one in webhooks if urlsplit(one.endpoint).path.rstrip("/") == WEBHOOK_PATH]
+    ours = [one for one in webhooks if leads_to_receiver(one)]
     for one in ours:
         yield _judge_subscription(one, settings)
     if not ours and settings.webhook_secrets:

@@ -52,6 +52,8 @@ def find_person(con: duckdb.DuckDBPyConnection, asked: str, rules: StatusRules) 
     try:
         customer = find_customer(con, asked, rules)
     except UnknownCustomerError:
+        if not asked.strip():
+            raise
         return _stranger(con, asked.strip(), rules)
     _list_passes(con, customer.pass_ids)
     written = con.execute(query("written_identifiers")).fetchall()

@@ -2,11 +2,12 @@
 
 import logging
 import mmap
-import re
 import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+
+from wallet_pipeline.support.forget.traces import Search
 
 log = logging.getLogger(__name__)
 
@@ -14,13 +15,12 @@ BUSY_S = 30.0
 _PAUSE_S = 0.5
 
 
-def wipe(file: Path, traces: re.Pattern[str]) -> bool:
+def wipe(file: Path, traces: Search) -> bool:
     """Make sure that no trace stands in the bytes of the file; tell whether that could be done.
 
     What was overwritten in place is gone already. In free space, and in the log of writes, older copies may remain.
     """
-    trace = re.compile(traces.pattern.encode())
-    return not _stands_in(file, trace) or (write_anew(file) and not _stands_in(file, trace))
+    return not _stands_in(file, traces) or (write_anew(file) and not _stands_in(file, traces))
 
 
 def write_anew(file: Path) -> bool:
@@ -50,12 +50,12 @@ def connect(file: Path) -> sqlite3.Connection:
     return con
 
 
-def _stands_in(file: Path, trace: re.Pattern[bytes]) -> bool:
-    return any(_has(one, trace) for one in (file, file.with_name(f"{file.name}-wal")) if one.exists())
+def _stands_in(file: Path, traces: Search) -> bool:
+    return any(_has(one, traces) for one in (file, file.with_name(f"{file.name}-wal")) if one.exists())
 
 
-def _has(file: Path, trace: re.Pattern[bytes]) -> bool:
+def _has(file: Path, traces: Search) -> bool:
     if file.stat().st_size == 0:
         return False
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return trace.search(content) is not None
+        return traces.finds_in_bytes(content)

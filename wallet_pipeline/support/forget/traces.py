@@ -1,9 +1,11 @@
 """Recognizing a person in texts: in bodies of deliveries, which may be anything, and in logs."""
 
 import json
+import mmap
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from wallet_pipeline.support.forget.person import Person
 
@@ -34,21 +36,21 @@ class Traces:
             words |= {one for one in person.pass_ids if _is_distinctive(one)}
             words |= {text for one, text in texts if one.keys_customers and _is_distinctive(text)}
         words |= {*person.customer_keys, *(f"{one.name}={one.written}" for one in person.identifiers)}
-        members = {_member(name, text) for name, text in named if text not in words}
+        members = {(text, _member(name, text)) for name, text in named if text not in words}
         records = {word for word in person.record_ids if _is_distinctive(word)}
-        self.in_deliveries = _any_of({_word(form) for word in words for form in _forms(word)} | members)
-        self.in_logs = _any_of({_word(form) for word in words | records for form in _forms(word)})
+        self.in_deliveries = Search({(form, _word(form)) for word in words for form in _forms(word)} | members)
+        self.in_logs = Search({(form, _word(form)) for word in words | records for form in _forms(word)})
         # Enough to say where to look; for RE2, which has no look-around.
         self.likely = f"(?i){'|'.join(map(re.escape, sorted(words))) or _NO_CHARACTER}"
         self._hints = [text.lower().encode() for text in {*words, *(text for _, text in named)}]
 
     def is_in(self, body: bytes) -> bool:
         """Tell whether a delivery's body names the person."""
-        return self._may_be_in(body.lower()) and any(map(self.in_deliveries.search, _readings(body)))
+        return self._may_be_in(body.lower()) and any(map(self.in_deliveries.finds, _readings(body)))
 
     def redact(self, text: str) -> str:
         """Return a line of a log with each trace overwritten; in UTF-8 it is as long as before, and JSON stays JSON."""
-        return self.in_logs.sub(_overwritten, text)
+        return self.in_logs.within(text).sub(_overwritten, text)
 
     def redact_values(self, identifiers: str) -> str:
         """Return a JSON text with each string overwritten that is a trace as a whole, and no part of another one."""
@@ -56,7 +58,7 @@ class Traces:
 
     def _redact_whole(self, quoted: str) -> str:
         word = quoted[1:-1].strip()
-        return quoted.replace(word, "*" * len(word)) if self.in_logs.fullmatch(word) else quoted
+        return quoted.replace(word, "*" * len(word)) if self.in_logs.within(word).fullmatch(word) else quoted
 
     def _may_be_in(self, lowered: bytes) -> bool:
         """Tell, in a tenth of the time, whether it is worth looking."""
@@ -64,7 +66,39 @@ class Traces:
         return not is_plain or any(hint in lowered for hint in self._hints)
 
 
-def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+class Search:
+    """Looks for patterns, each with the text that stands wherever it matches.
+
+    Of a person with hundreds of passes only the patterns are tried whose text is there: all at once they would take
+    minutes for a few megabytes.
+    """
+
+    def __init__(self, patterns: Iterable[tuple[str, str]]) -> None:
+        self._patterns = [(text.lower(), text, pattern) for text, pattern in sorted(patterns)]
+
+    def within(self, text: str) -> re.Pattern[str]:
+        """Return a pattern of all that can match in a text."""
+        lowered = text.lower()
+        return _any_of(tuple(pattern for word, _, pattern in self._patterns if word in lowered))
+
+    def finds(self, text: str) -> bool:
+        """Tell whether anything matches in a text."""
+        return self.within(text).search(text) is not None
+
+    def finds_in_bytes(self, content: mmap.mmap) -> bool:
+        """Tell whether anything matches in the bytes of a file."""
+        likely = tuple(pattern for _, text, pattern in self._patterns if _is_in_bytes(text, content))
+        return bool(likely) and re.compile(_any_of(likely).pattern.encode()).search(content) is not None
+
+
+def _is_in_bytes(text: str, content: mmap.mmap) -> bool:
+    if "@" in text:  # in any letter case
+        return re.compile(b"(?i)" + re.escape(text.encode())).search(content) is not None
+    return content.find(text.encode()) >= 0
+
+
+@lru_cache(maxsize=1024)
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(sorted(patterns, key=len, reverse=True)) or _NOWHERE)
 
 
