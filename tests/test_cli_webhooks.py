@@ -13,7 +13,8 @@ URL = "https://wallet.example.com/webhooks/wallet-crew"
 
 @pytest.fixture(autouse=True)
 def configured(tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand in a folder without `.env`, configured for the tenant."""
+    """Stand in a checkout without `.env`, configured for the tenant."""
+    (tmp_path / "dagster.yaml").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WALLET_CREW_BASE_URL", tenant.url)
     monkeypatch.setenv("WALLET_CREW_TENANT_ID", tenant.facts["tenant_id"])
@@ -136,3 +137,15 @@ def test_missing_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WALLET_CREW_API_KEY")
     result = call("list")
     assert (result.exit_code, "The setting WALLET_CREW_API_KEY is missing" in result.output) == (1, True)
+
+
+def test_address_with_a_password_is_not_subscribed(tenant: Tenant) -> None:
+    """Every list of the subscriptions would show it."""
+    result = call("subscribe", "https://user:password@wallet.example.com/webhooks/wallet-crew")
+    assert (result.exit_code, "without user and password" in result.output, tenant.webhooks()) == (1, True, [])
+
+
+def test_address_that_a_proxy_has_to_lead_on_is_told() -> None:
+    """Another path than the receiver's is allowed, for a proxy may change it, and said."""
+    assert "let your proxy lead there" in output("subscribe", "https://wallet.example.com/hooks")
+    assert "proxy" not in output("subscribe", URL)

@@ -31,10 +31,6 @@ class Subscription:
 def subscribe(client: WalletCrew, endpoint: str, events: Sequence[str]) -> Subscription:
     """Make sure that the endpoint gets the events, by one subscription. Raises EndpointError, ServiceError."""
     _check(endpoint)
-    if unknown := [event for event in events if not any(_covers(event, name) for name in EVENTS)]:
-        raise EndpointError(
-            f"{', '.join(unknown)}: no such event counts here. Choose of {', '.join(EVENTS)}, or a beginning with *."
-        )
     existing = _find(client, endpoint)
     wanted = tuple(dict.fromkeys(events))
     return _complete(client, existing, wanted) if existing else _create(client, endpoint, wanted)
