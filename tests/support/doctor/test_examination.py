@@ -81,7 +81,7 @@ def test_unusable_settings_are_told_one_by_one(checkout: Home, monkeypatch: pyte
     monkeypatch.setenv("HUBSPOT_BASE_URL", "api.hubapi.com")
     output = call(checkout).output
     assert "problem  usable: MAX_NONE_SHARE cannot be used: Input should be less than or equal to 1." in output
-    assert "problem  usable: HUBSPOT_BASE_URL cannot be used: A base URL begins with https://" in output
+    assert "problem  usable: HUBSPOT_BASE_URL cannot be used: A base URL is written as https://" in output
     assert "Not looked at: HUBSPOT_BASE_URL cannot be used. Correct that first." in output
     assert "ok       scope Pass.Read" in output
 
