@@ -129,9 +129,6 @@ def run(since: datetime | None, approve_snapshot: str, approve_plan: str) -> Non
     env, settings, began = dagster_environment(_checkout()), load_settings(), datetime.now(UTC)
     recent = max(settings.insights_first_day, began.date() - timedelta(days=_DAYS_READ_AGAIN - 1))
     first = _not_before(settings.insights_first_day, since.date()) if since else recent
-    if settings.missing:
-        lacking = " ".join(f"{name}: {origin}" for name, origin in settings.missing.items())
-        raise click.ClickException(f"Settings are missing. {lacking} Put them into .env and run again.")
     if approve_plan:
         is_well = run_approved_plan(env, click.echo, approve_plan)
     else:

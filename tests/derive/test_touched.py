@@ -32,7 +32,6 @@ def arrivals(draw: st.DrawFn) -> tuple[World, list[Arrival]]:
 
 
 @settings(max_examples=settings.default.max_examples // 2)
-@settings(max_examples=settings.default.max_examples // 2)
 @given(arrival=arrivals())
 def test_event_runs_between_daily_runs_end_in_the_rows_of_one_full_derivation(
     shared: Warehouse, arrival: tuple[World, list[Arrival]]
