@@ -35,7 +35,12 @@ def _load_tables() -> ModuleType:
 
 tables = _load_tables()
 guide = "\n".join(page.read_text() for page in GUIDE)
-queries = [code for language, code in _FENCE.findall((ROOT / "docs/analysts.md").read_text()) if language == "sql"]
+queries = [
+    code
+    for page in ("analysts", "trends", "explain")
+    for language, code in _FENCE.findall((ROOT / f"docs/{page}.md").read_text())
+    if language == "sql"
+]
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
@@ -145,7 +150,7 @@ def bi_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("query", queries, ids=lambda query: " ".join(query.split())[:40])
 def test_query_for_analysts_runs(bi_file: Path, query: str) -> None:
-    """Each query of the page for analysts runs on the published file."""
+    """Each query of the pages for analysts runs on the published file."""
     with duckdb.connect(bi_file, read_only=True) as con:
         con.execute(query).fetchall()
 

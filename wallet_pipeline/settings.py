@@ -158,6 +158,7 @@ class Settings(BaseSettings):
     alert_drift_share: float = Field(
         0.05, ge=0, le=1, description="A larger share of the CRM's customers with drift within a day is alerted."
     )
+    report_time_zone: str = Field("UTC", description="Time zone of the days, weeks and months of the trends.")
 
     @classmethod
     def settings_customise_sources(
@@ -260,7 +261,7 @@ class Settings(BaseSettings):
             raise ValueError("A key or token has no spaces, line breaks or accented letters: copy it again.")
         return SecretStr(text)
 
-    @field_validator("schedule_time_zone")
+    @field_validator("schedule_time_zone", "report_time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
         try:

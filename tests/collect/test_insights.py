@@ -64,7 +64,7 @@ def test_reading_tells_what_it_read(world: Tenant, data: Data) -> None:
     """The result has the window, the calls, and the rows and events that the table now holds."""
     result = read_history(data, world)
     ((rows, events),) = data.rows("SELECT count(*), sum(events)::BIGINT FROM raw.insights_daily")
-    assert result == InsightsRead(tomorrow() - 93 * DAY, tomorrow(), 3, rows, events)
+    assert result == InsightsRead(tomorrow() - 93 * DAY, tomorrow(), 3, rows, events, ())
 
 
 @pytest.mark.parametrize(("days", "calls"), [(1, 1), (31, 1), (32, 2), (93, 3)])
@@ -96,13 +96,65 @@ def test_days_outside_the_window_stay(world: Tenant, data: Data) -> None:
     assert stored(data) == [row for row in before if row[0] < tomorrow() - 3 * DAY]
 
 
-def test_late_events_are_counted(world: Tenant, data: Data) -> None:
-    """Events that arrive for days read already are counted when the days are read again."""
+def test_late_events_are_counted_and_the_days_told(world: Tenant, data: Data) -> None:
+    """Events that arrive for days read already are counted when these are read again; which days is told and kept."""
     read_history(data, world)
     before = stored(data)
     world.advance(installs=3, uninstalls=2, at=(now() - 2 * DAY).isoformat())
-    read(data, world, tomorrow() - 4 * DAY, tomorrow())
+    again = read(data, world, tomorrow() - 4 * DAY, tomorrow())
     assert stored(data) == counted(world) != before
+    assert again.corrected == (now().date() - 2 * DAY,)
+    changes = "event_type, sum(events_after - events_before)::BIGINT"
+    assert data.rows(f"SELECT {changes} FROM raw.insights_corrections GROUP BY 1 ORDER BY 1") == [
+        ("Pass:Installed", 3),
+        ("Pass:Uninstalled", 2),
+    ]
+    assert read(data, world, tomorrow() - 4 * DAY, tomorrow()).corrected == ()
+
+
+def test_day_that_goes_on_is_no_correction(world: Tenant, data: Data) -> None:
+    """That the counts of today grow is told of no day."""
+    read_history(data, world)
+    world.advance(installs=3)
+    assert read(data, world, tomorrow() - DAY, tomorrow()).corrected == ()
+    assert stored(data) == counted(world)
+
+
+def happened(tenant: Tenant) -> list[tuple[Any, ...]]:
+    """Return creations, installs and uninstalls as Insights lists them."""
+    query = (
+        "Events | where eventType in ('Pass:Created', 'Pass:Installed', 'Pass:Uninstalled') | project timestamp,"
+        " eventType, passId = tostring(properties.passId), passType = tostring(properties.passType),"
+        " device = tostring(properties.device)"
+    )
+    return sorted(
+        {
+            (
+                datetime.fromisoformat(at).replace(tzinfo=None),
+                kind.partition(":")[2].lower(),
+                *(text or "" for text in texts),
+            )
+            for at, kind, *texts in tenant.rows(query)
+        }
+    )
+
+
+def test_events_of_passes_are_kept_one_by_one(world: Tenant, data: Data) -> None:
+    """Each creation, install and uninstall, to the microsecond, whether read once or twice."""
+    for _ in range(2):
+        read_history(data, world)
+        assert data.rows("FROM raw.insights_events ORDER BY ALL") == happened(world)
+
+
+def test_events_of_forgotten_passes_are_left_out(world: Tenant, data: Data) -> None:
+    """What Insights still says of them is only counted."""
+    pass_id = happened(world)[0][2]
+    with data.open() as con:
+        con.execute("INSERT INTO raw.erasure_key VALUES ('key')")
+        con.execute("INSERT INTO raw.forgotten_passes SELECT raw.pass_hash(?), now()::TIMESTAMP", [pass_id])
+    read_history(data, world)
+    assert data.rows("FROM raw.insights_events ORDER BY ALL") == [one for one in happened(world) if one[2] != pass_id]
+    assert stored(data) == counted(world)
 
 
 def test_pass_with_two_events_is_one_pass(world: Tenant, data: Data) -> None:
@@ -152,6 +204,22 @@ def test_window_that_times_out_is_halved(world: Tenant, data: Data) -> None:
     assert (result.calls, stored(data)) == (5, counted(world))
 
 
+def test_answer_that_was_cut_is_halved(world: Tenant, data: Data) -> None:
+    """An answer with fewer rows than it says is asked for in halves; nothing is missing in the end."""
+    first = f"{tomorrow() - 93 * DAY}T00:00:00Z"
+    world.spoil({"type": "replace", "body": {"rows": [[first, *GOOD[1:-1], 2]]}}, path="insights", times=1)
+    result = read_history(data, world)
+    assert (result.calls, stored(data)) == (5, counted(world))
+
+
+def test_day_whose_answer_is_cut_is_named(world: Tenant, data: Data) -> None:
+    """When even a single day does not fit into an answer the error names it and says what to do."""
+    world.spoil({"type": "replace", "body": {"rows": [[*GOOD[:-1], 9]]}}, path="insights")
+    with pytest.raises(QueryTimeoutError, match=r"cut off its answer .* single day.*higher limit\. 8 rows are missing"):
+        read(data, world, now().date(), tomorrow())
+    assert stored(data) == []
+
+
 def test_window_is_halved_down_to_a_day(world: Tenant, data: Data) -> None:
     """Halves that time out are halved again, and each day is read once in the end."""
     world.spoil({"type": "status", "status": 504}, path="insights", times=2)
@@ -192,16 +260,18 @@ def test_limit_of_calls_is_honoured(world: Tenant, data: Data) -> None:
 # Answers that cannot be used
 
 TODAY = f"{datetime.now(UTC).date()}T00:00:00Z"
-GOOD = [TODAY, "Pass:Installed", "loyalty", "apple", 1, 1]
+GOOD = [TODAY, "Pass:Installed", "loyalty", "apple", "pass-1", 1, 1, 1]
 MISSHAPEN: dict[str, list[Any]] = {
-    "a column less": GOOD[:5],
+    "a column less": GOOD[:-1],
     "a column more": [*GOOD, 1],
     "other order": GOOD[::-1],
     "no day": [None, *GOOD[1:]],
     "no date": ["someday", *GOOD[1:]],
     "day outside": ["2019-12-31T00:00:00Z", *GOOD[1:]],
-    "no number": [*GOOD[:4], "many", 1],
-    "null count": [*GOOD[:4], None, 1],
+    "no number": [*GOOD[:5], "many", 1, 1],
+    "null count": [*GOOD[:5], None, 1, 1],
+    "no type": [TODAY, None, *GOOD[2:]],
+    "no number of rows": [*GOOD[:-1], None],
 }
 
 

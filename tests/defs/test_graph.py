@@ -10,7 +10,9 @@ import duckdb
 import pytest
 
 from wallet_pipeline.definitions import defs
+from wallet_pipeline.derive.trends import TABLES as TRENDS
 
+PERIODS = "adoption_periods"
 # Where the tables of an asset are read by others.
 TABLES = {
     "raw.snapshots": "pass_snapshot",
@@ -27,8 +29,8 @@ TABLES = {
     "wallet.pass_identifiers": "pass_customers",
     "wallet.unmatched_passes": "unmatched_passes",
     "wallet.identity_conflicts": "identity_conflicts",
-    "adoption.adoption_daily": "adoption_daily",
-}
+    "raw.insights_events": "insights_daily",
+} | {f"adoption.{table}": table for table in TRENDS}
 CUSTOMERS = [
     "pass_identifiers",
     "pass_customers",
@@ -48,7 +50,7 @@ ASSETS = {
     "pass_customers",
     "unmatched_passes",
     "identity_conflicts",
-    "adoption_daily",
+    *TRENDS,
     "event_arrivals",
     "crm_plan",
     "crm_contacts",
@@ -88,7 +90,7 @@ def test_asset_tells_when_it_is_late(graph: Any, asset: str) -> None:
     [
         ("wallet_registers", ["wallet_registers"]),
         ("customer_wallet_status", CUSTOMERS),
-        ("adoption_daily", ["adoption_daily"]),
+        *((table, [{"adoption_weekly": PERIODS, "adoption_monthly": PERIODS}.get(table, table)]) for table in TRENDS),
         ("event_arrivals", ["event_arrivals"]),
     ],
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from tests.collect.snapshots import take
 from tests.conftest import Data, Script, Tenant
 from wallet_pipeline.derive.statuses import StatusRules, derive_customers, derive_registers
-from wallet_pipeline.derive.trends import derive_adoption_daily
+from wallet_pipeline.derive.trends import derive_trends
 from wallet_pipeline.warehouse.connection import transaction
 from wallet_pipeline.warehouse.publish import PUBLISHED, Published, PublishError, publish
 
@@ -34,7 +35,7 @@ def derived(world: Tenant, data: Data) -> Data:
     with data.open() as con:
         derive_registers(con, RULES)
         derive_customers(con, RULES, datetime.now(UTC))
-        derive_adoption_daily(con)
+        derive_trends(con, ZoneInfo("UTC"), datetime.now(UTC))
     return data
 
 

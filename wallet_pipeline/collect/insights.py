@@ -1,24 +1,36 @@
-"""Daily event counts from Insights, a month a call, into raw.insights_daily."""
+"""What happened to passes, from Insights, a month a call, into raw.insights_events and raw.insights_daily."""
 
 import logging
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from importlib.resources import files
 from typing import Any
 
 import duckdb
+import pandas as pd
 
 from wallet_pipeline.clients.http import UnexpectedAnswerError
 from wallet_pipeline.clients.wallet_crew import QueryTimeoutError, WalletCrew
+from wallet_pipeline.collect.queries import query
 from wallet_pipeline.warehouse.connection import OpenWarehouse, naive, transaction
+from wallet_pipeline.warehouse.queries import one_row
 
 log = logging.getLogger(__name__)
 
 _CHUNK = timedelta(days=31)
 _ONE_DAY = timedelta(days=1)
 _SLOT = re.compile(r"\{(\w+)\}")
+_COLUMNS = ("occurred_at", "event_type", "pass_type", "wallet", "pass_id", "events", "passes", "total")
+_FAULTS = """
+    SELECT
+        count(*) FILTER (NOT coalesce(occurred_at >= $start AND occurred_at < $end AND total IS NOT NULL, FALSE)
+            OR event_type IS NULL OR events IS NULL OR passes IS NULL),
+        coalesce(max(total), 0) - count(*)
+    FROM insights_rows
+"""
 
 
 @dataclass(frozen=True)
@@ -32,13 +44,21 @@ class EventProperties:
 
 @dataclass(frozen=True)
 class InsightsRead:
-    """What a reading took in: UTC days from `first` until before `until`, calls made, rows kept, events counted."""
+    """What a reading took in: UTC days from `first` until before `until`, calls, daily counts kept, events counted.
+
+    `corrected` are the days that an earlier reading had counted otherwise, after they were over.
+    """
 
     first: date
     until: date
     calls: int
     rows: int
     events: int
+    corrected: tuple[date, ...]
+
+
+class _CutError(Exception):
+    """An answer has fewer rows than it says that there are."""
 
 
 def read_insights(
@@ -49,12 +69,14 @@ def read_insights(
     until: date,
     clock: Callable[[], datetime],
 ) -> InsightsRead:
-    """Replace the counts of the UTC days from `first` until before `until`, and of a gap that an outage left before.
+    """Replace what is known of the UTC days from `first` until before `until`, and of a gap that an outage left before.
 
     Each chunk is stored as soon as it is there, in one transaction, so that a reading that dies is continued by running
-    it again. A chunk that takes the service too long is halved, down to a day. Raises ServiceError.
+    it again. A chunk that is too large for the service, by time or by rows, is halved, down to a day. Raises
+    ServiceError.
     """
     calls = rows = events = 0
+    corrected: set[date] = set()
     with open_warehouse() as con:
         first = _from_the_last_day_read(con, first)
     todo = list(_chunks(first, until))[::-1]
@@ -63,23 +85,27 @@ def read_insights(
         calls += 1
         try:
             answer = client.query_insights(_kql(properties, start, end))
-        except QueryTimeoutError as error:
+            with open_warehouse() as con, _typed(con, answer, start, end):
+                counted, changed = _store(con, start, end, clock())
+        except (QueryTimeoutError, _CutError) as error:
             if end - start <= _ONE_DAY:
-                raise QueryTimeoutError(
-                    f"Insights took too long even over the single day {start}. The days before it are stored: run the"
-                    f" rest later, or ask the vendor's support for a longer time limit. {error}"
-                ) from error
+                raise _too_large(start, error) from error
             middle = start + (end - start) // 2
-            log.warning("Insights took too long over %s to %s: asking in two halves", start, end)
+            log.warning("Insights gives no whole answer for %s to %s: asking in two halves", start, end)
             todo += [(middle, end), (start, middle)]
             continue
-        counts = [_count(row, start, end) for row in answer]
-        with open_warehouse() as con:
-            _store(con, counts, start, end, clock())
-        rows += len(counts)
-        events += sum(count[4] for count in counts)
-        log.info("Insights %s to %s: %d rows, %d calls so far", start, end, len(counts), calls)
-    return InsightsRead(first, until, calls, rows, events)
+        rows, events = rows + counted[0], events + counted[1]
+        corrected.update(changed)
+        log.info("Insights %s to %s: %d events, %d calls so far", start, end, counted[1], calls)
+    return InsightsRead(first, until, calls, rows, events, tuple(sorted(corrected)))
+
+
+def _too_large(day: date, error: Exception) -> QueryTimeoutError:
+    cause = "cut off its answer" if isinstance(error, _CutError) else "took too long"
+    return QueryTimeoutError(
+        f"Insights {cause} even over the single day {day}. The days before it are stored: run the rest later, or ask"
+        f" the vendor's support for a higher limit. {error}"
+    )
 
 
 def _from_the_last_day_read(con: duckdb.DuckDBPyConnection, first: date) -> date:
@@ -95,51 +121,60 @@ def _chunks(first: date, until: date) -> Iterator[tuple[date, date]]:
 
 
 def _kql(properties: EventProperties, start: date, end: date) -> str:
-    text = (files("wallet_pipeline.collect") / "kql" / "daily_events.kql").read_text()
+    text = (files("wallet_pipeline.collect") / "kql" / "events.kql").read_text()
     values = vars(properties) | {"from": f"datetime({start}T00:00:00Z)", "until": f"datetime({end}T00:00:00Z)"}
     code = "\n".join(line for line in text.splitlines() if not line.startswith("//"))
     return _SLOT.sub(lambda slot: values[slot[1]], code)
 
 
-def _count(row: list[Any], start: date, end: date) -> tuple[date, str, str, str, int, int]:
-    try:
-        day, event_type, pass_type, wallet, events, passes = row
-        moment = datetime.fromisoformat(day)
-        utc_day = (moment.astimezone(UTC) if moment.tzinfo else moment).date()
-        count = (utc_day, str(event_type), str(pass_type or ""), str(wallet or ""), int(events), int(passes))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise _misshapen(start, end) from error
-    if not start <= utc_day < end:
+@contextmanager
+def _typed(con: duckdb.DuckDBPyConnection, answer: list[list[Any]], start: date, end: date) -> Iterator[None]:
+    """Lay an answer down as the temporary tables insights_rows and insights_counts for the length of a block."""
+    if {len(row) for row in answer} - {len(_COLUMNS)}:
         raise _misshapen(start, end)
-    return count
+    con.register("answer", pd.DataFrame(answer, columns=_COLUMNS, dtype="string"))
+    con.execute(f"CREATE OR REPLACE TEMP TABLE insights_rows AS {query('insights_rows')}").fetchall()
+    con.unregister("answer")
+    try:
+        misshapen, missing = one_row(con, _FAULTS, {"start": start, "end": end})
+        if misshapen:
+            raise _misshapen(start, end)
+        if missing > 0:
+            raise _CutError(f"{missing} rows are missing.")
+        con.execute(f"CREATE OR REPLACE TEMP TABLE insights_counts AS {query('insights_counts')}")
+        yield
+    finally:
+        con.execute("DROP TABLE IF EXISTS insights_counts; DROP TABLE IF EXISTS insights_rows")
 
 
 def _misshapen(start: date, end: date) -> UnexpectedAnswerError:
     return UnexpectedAnswerError(
-        f"Insights answered a row for {start} to {end} that is not a day of that window, event type, pass type, wallet,"
-        " events, passes. Nothing of the window was taken over; the API may have changed: compare with its reference."
+        f"Insights answered a row for {start} to {end} that is not a time of that window, event type, pass type,"
+        " wallet, pass, events, passes, number of rows. Nothing of the window was taken over; the API may have changed:"
+        " compare with its reference."
     )
 
 
 def _store(
-    con: duckdb.DuckDBPyConnection,
-    counts: list[tuple[date, str, str, str, int, int]],
-    start: date,
-    end: date,
-    fetched_at: datetime,
-) -> None:
+    con: duckdb.DuckDBPyConnection, start: date, end: date, fetched_at: datetime
+) -> tuple[tuple[int, int], list[date]]:
+    """Replace the window; return the numbers of daily counts and events, and the past days that have changed."""
     window = {"start": start, "end": end}
-    columns = list(zip(*counts, strict=True)) or [()] * 6
+    fetched = {"fetched": naive(fetched_at)}
     with transaction(con):
+        corrections = f"SELECT *, $fetched FROM ({query('insights_corrections')})"
+        changed = con.execute(
+            f"INSERT INTO raw.insights_corrections {corrections} RETURNING day", window | fetched
+        ).fetchall()
         con.execute("DELETE FROM raw.insights_daily WHERE day >= $start AND day < $end", window)
-        con.execute(
-            "INSERT INTO raw.insights_daily SELECT unnest($1::DATE[]), unnest($2::VARCHAR[]), unnest($3::VARCHAR[]),"
-            " unnest($4::VARCHAR[]), unnest($5::BIGINT[]), unnest($6::BIGINT[])",
-            [list(column) for column in columns],
-        )
+        con.execute("INSERT INTO raw.insights_daily BY NAME FROM insights_counts")
+        con.execute("DELETE FROM raw.insights_events WHERE occurred_at >= $start AND occurred_at < $end", window)
+        con.execute(f"INSERT INTO raw.insights_events BY NAME {query('insights_events')}")
         con.execute("DELETE FROM raw.insights_days WHERE day >= $start AND day < $end", window)
         con.execute(
             "INSERT INTO raw.insights_days"
             " SELECT unnest(generate_series($start, $end - 1, INTERVAL 1 DAY))::DATE, $fetched",
-            window | {"fetched": naive(fetched_at)},
+            window | fetched,
         )
+    counted = one_row(con, "SELECT count(*), coalesce(sum(events), 0)::BIGINT FROM insights_counts")
+    return (int(counted[0]), int(counted[1])), [day for (day,) in changed]

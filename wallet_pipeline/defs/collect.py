@@ -152,5 +152,6 @@ def insights_daily(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.
             "calls": read.calls,
             "rows_read": read.rows,
             "events": read.events,
+            "corrected_days": ", ".join(map(str, read.corrected)) or "none",
         }
     )

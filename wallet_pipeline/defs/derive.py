@@ -12,7 +12,6 @@ from wallet_pipeline.defs.tables import breakdown, definition_metadata, descript
 from wallet_pipeline.derive.arrivals import derive_event_arrivals
 from wallet_pipeline.derive.statuses import derive_statuses
 from wallet_pipeline.derive.touched import derive_touched
-from wallet_pipeline.derive.trends import derive_adoption_daily
 from wallet_pipeline.warehouse.queries import one_row, row_count
 
 CUSTOMER_TABLES = (
@@ -82,27 +81,6 @@ def _of_customers(con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
         " ORDER BY wallet_last_changed_at DESC, customer_key LIMIT 10",
     )
     return dict(counts) | {"latest_changes": latest}
-
-
-@dg.asset(
-    group_name="derive",
-    kinds={"sql", "duckdb"},
-    deps=["insights_daily", "wallet_registers", "pass_customers"],
-    description=description("adoption.adoption_daily"),
-    metadata=definition_metadata("adoption.adoption_daily"),
-    freshness_policy=DAILY,
-)
-def adoption_daily(pipeline: Pipeline) -> dg.MaterializeResult:
-    """Count installs and uninstalls a day, and the passes installed at its end."""
-    with explained(), pipeline.open_warehouse() as con:
-        derive_adoption_daily(con)
-        rows = row_count(con, "adoption.adoption_daily")
-        week = breakdown(
-            con,
-            "SELECT day, sum(installs) AS installs, sum(uninstalls) AS uninstalls, sum(installed_passes) AS installed"
-            " FROM adoption.adoption_daily GROUP BY day ORDER BY day DESC LIMIT 7",
-        )
-    return dg.MaterializeResult(metadata={"dagster/row_count": rows, "last_days": week})
 
 
 @dg.asset(

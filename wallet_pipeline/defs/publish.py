@@ -5,6 +5,7 @@ import dagster as dg
 from wallet_pipeline.defs.collect import DAILY
 from wallet_pipeline.defs.derive import CUSTOMER_TABLES
 from wallet_pipeline.defs.resources import Pipeline, explained
+from wallet_pipeline.derive.trends import TABLES
 from wallet_pipeline.warehouse.publish import publish
 
 
@@ -16,7 +17,7 @@ from wallet_pipeline.warehouse.publish import publish
         "pass_snapshot",
         "insights_daily",
         "wallet_registers",
-        "adoption_daily",
+        *TABLES,
         "event_arrivals",
         "crm_plan",
         "crm_contacts",
