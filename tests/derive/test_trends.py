@@ -19,9 +19,13 @@ START = datetime(2026, 2, 20)  # noqa: DTZ001  UTC, as the warehouse keeps times
 DAYS = 50
 # Clocks change on 2026-03-08 in New York and on 2026-03-29 in Paris; Kathmandu is 5:45 ahead.
 ZONES = st.sampled_from([ZoneInfo(name) for name in ("UTC", "Europe/Paris", "America/New_York", "Asia/Kathmandu")])
-PASSES = ["a", "b", "c", "d"]
-# Full hours: events meet each other, and the edges of days.
-moments = st.integers(0, DAYS * 24 - 1).map(lambda hour: START + timedelta(hours=hour))
+PASSES = ["a", "b", "c"]
+# Few hours: events meet each other, the edges of days, and each other again after whole days.
+moments = st.builds(
+    lambda day, hour: START + timedelta(days=day, hours=hour),
+    st.integers(0, DAYS - 1) | st.sampled_from([0, 1, 7, 30]),
+    st.sampled_from([0, 1, 12, 23]),
+)
 
 
 @st.composite
@@ -32,12 +36,13 @@ def histories(draw: st.DrawFn) -> History:
     events = draw(
         st.lists(
             st.tuples(moments, st.sampled_from(["installed", "uninstalled"]), st.sampled_from(PASSES), wallets),
-            max_size=14,
+            min_size=6,
+            max_size=18,
         )
     )
     listed = {
         pass_id: (draw(st.sampled_from(["loyalty", "offer"])), draw(moments))
-        for pass_id in draw(st.sets(st.sampled_from(PASSES)))
+        for pass_id in draw(st.sets(st.sampled_from(PASSES), min_size=1))
     }
     registers = {}
     for pass_id in listed:
@@ -49,7 +54,7 @@ def histories(draw: st.DrawFn) -> History:
     return History(days, [*set(events)], registers, listed, draw(st.lists(moments, max_size=2)), draw(versions()))
 
 
-wallets = st.sampled_from(["apple", "google", ""])
+wallets = st.sampled_from(["apple", "apple", "apple", "google", ""])
 
 
 @st.composite

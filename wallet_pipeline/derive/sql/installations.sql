@@ -23,7 +23,8 @@ spells AS (
         pass_id, wallet,
         CASE WHEN kind = 'installed' THEN occurred_at END AS installed_at,
         CASE WHEN kind = 'installed' THEN turned_at ELSE occurred_at END AS uninstalled_at,
-        occurred_at = max(occurred_at) OVER (PARTITION BY pass_id, wallet) AS is_last
+        -- An end and a begin may be told of the same moment.
+        row_number() OVER (PARTITION BY pass_id, wallet ORDER BY occurred_at DESC, kind) = 1 AS is_last
     FROM told
 ),
 unlisted AS (
