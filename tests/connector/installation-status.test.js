@@ -480,12 +480,12 @@ describe('the connector', { concurrency: true }, () => {
 
     it('fetches a token before the old one expires', async (t) => {
       const receiver = await serve(t);
-      const { tokens, settings } = await serveGateway(t, receiver.endpoint, { lifetime: 4 });
+      const { tokens, settings } = await serveGateway(t, receiver.endpoint, { lifetime: 16 });
       const hooks = await load(settings);
       await install(hooks, 'pass-fresh');
       await install(hooks, 'pass-still-fresh');
       assert.equal(tokens.requests.length, 1);
-      await new Promise((resolve) => { setTimeout(resolve, 2100); });
+      await new Promise((resolve) => { setTimeout(resolve, 8100); });
       await install(hooks, 'pass-soon-expired');
       assert.equal(tokens.requests.length, 2);
     });
