@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from wallet_pipeline.settings import Settings
 from wallet_pipeline.warehouse.catalogue import Table, read_catalogue
-from wallet_pipeline.warehouse.publish import PUBLISHED
+from wallet_pipeline.warehouse.publish import PUBLISHED, published_types
 
 ROOT = Path(__file__).resolve().parent.parent
 _NOT_PUBLISHED = "the warehouse only"
@@ -26,11 +26,16 @@ def settings_table() -> str:
 
 
 def data_dictionary() -> str:
-    """Return every table of the warehouse with its columns, from the comments in the migrations."""
+    """Return every table of the warehouse with its columns, from the comments in the migrations.
+
+    What is published has the types of the file for analysts.
+    """
     published = {source: name for name, source in PUBLISHED.items()}
-    tables = read_catalogue()
+    tables, types = read_catalogue(), published_types()
     order = [*published, *(name for name in tables if name not in published)]
-    return "\n\n".join(_section(name, tables[name], published.get(name)) for name in order)
+    return "\n\n".join(
+        _section(name, tables[name], published.get(name), types.get(published.get(name, ""), {})) for name in order
+    )
 
 
 def up_to_date(file: Path) -> str:
@@ -55,10 +60,10 @@ def _default(setting: FieldInfo) -> str:
     return f"`{value}`"
 
 
-def _section(name: str, table: Table, published: str | None) -> str:
+def _section(name: str, table: Table, published: str | None, types: dict[str, str]) -> str:
     title = f"## {published}" if published else f"## {name}"
     place = f"Warehouse: `{name}`." if published else f"In {_NOT_PUBLISHED}."
-    rows = [f"| `{one.name}` | {one.kind} | {one.comment} |" for one in table.columns]
+    rows = [f"| `{one.name}` | {types.get(one.name, one.kind)} | {one.comment} |" for one in table.columns]
     return "\n".join(
         [title, "", f"{table.comment} {place}", "", "| column | type | meaning |", "| --- | --- | --- |", *rows]
     )

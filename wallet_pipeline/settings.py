@@ -139,7 +139,7 @@ class Settings(BaseSettings):
         ("activeRegistrationCount", "additionalInformation.activeRegistrationCount"),
         description="Where a delivery counts the devices on which the pass is still installed.",
     )
-    data_dir: Path = Field(Path("data"), description="Folder of warehouse.duckdb, wallet_bi.duckdb and inbox.sqlite.")
+    data_dir: Path = Field(Path("data"), description="Folder of the warehouse, the inbox and the analysts' files.")
     warehouse_wait: float = Field(600, ge=0, description="Seconds to wait while another process has the warehouse.")
     schedule_time_zone: str = Field("UTC", description="Time zone of the daily schedule, such as Europe/Paris.")
     alert_webhook_url: SecretStr = Field(

@@ -11,7 +11,7 @@ from wallet_pipeline.warehouse.publish import publish
 
 @dg.asset(
     group_name="publish",
-    kinds={"duckdb"},
+    kinds={"duckdb", "parquet"},
     deps=[
         *CUSTOMER_TABLES,
         "pass_snapshot",
@@ -23,11 +23,12 @@ from wallet_pipeline.warehouse.publish import publish
         "crm_contacts",
     ],
     description="The read-only DuckDB file for analysts: the tables of the warehouse under plain names, with their"
-    " comments. It is replaced at once; readers that have it open keep the old one.",
+    " comments; and the same tables as Parquet files. Each is replaced at once; readers that have the old one open keep"
+    " it.",
     freshness_policy=DAILY,
 )
 def bi_database(pipeline: Pipeline) -> dg.MaterializeResult:
-    """Copy the tables for analysts into wallet_bi.duckdb."""
+    """Copy the tables for analysts into wallet_bi.duckdb and into Parquet files."""
     with explained(), pipeline.open_warehouse() as con:
         published = publish(con, pipeline.settings().bi_file)
     table = "\n".join(
@@ -38,6 +39,9 @@ def bi_database(pipeline: Pipeline) -> dg.MaterializeResult:
             "dagster/row_count": sum(published.rows.values()),
             "file": dg.MetadataValue.path(str(published.file.resolve())),
             "bytes": published.file.stat().st_size,
+            "parquet": dg.MetadataValue.path(str(published.parquet.absolute())),
+            "parquet_bytes": sum(file.stat().st_size for file in published.parquet.iterdir()),
+            "table_count": len(published.rows),
             "tables": dg.MetadataValue.md(table),
         }
     )

@@ -183,7 +183,7 @@ def home(built_home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
 @pytest.fixture
 def patient(home: Home, tmp_path: Path) -> Home:
     """Give a copy of the installation whose folder a test may spoil; the services and the receiver are the same."""
-    shutil.copytree(home.folder / "data", tmp_path / "data")
+    shutil.copytree(home.folder / "data", tmp_path / "data", symlinks=True)
     return replace(home.having(data_dir=tmp_path / "data"), folder=tmp_path)
 
 

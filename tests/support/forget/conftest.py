@@ -159,14 +159,22 @@ class Installation:
             return found | {f"bi:{table}" for table in _tables(con) if _has(con, table, trace)}
 
     def files_with(self, trace: str = TRACE) -> set[str]:
-        """Return every file below the folder in whose bytes the trace stands, in any letter case."""
+        """Return every file below the folder in whose bytes the trace stands, in any letter case.
+
+        Parquet files are compressed: their rows are searched, too.
+        """
         files = [one for one in self.folder.rglob("*") if one.is_file() and "crm.sqlite" not in one.name]
-        return {one.relative_to(self.folder).as_posix() for one in files if trace.encode() in one.read_bytes().lower()}
+        return {one.relative_to(self.folder).as_posix() for one in files if trace.encode() in _content(one).lower()}
 
 
 def now() -> datetime:
     """Return this moment."""
     return datetime.now(UTC)
+
+
+def _content(file: Path) -> bytes:
+    rows = str(duckdb.read_parquet(str(file)).fetchall()) if file.suffix == ".parquet" else ""
+    return file.read_bytes() + rows.encode()
 
 
 def _tables(con: duckdb.DuckDBPyConnection) -> list[str]:
@@ -229,7 +237,8 @@ def _live(home: Installation) -> None:
             "INSERT INTO crm.rejections (customer_key, message) VALUES"
             " ('customerId=K-ben', 'the contact of anna.kowalski@x.test has it, not joe@x.test')"
         )
-    home.publish()
+    for _ in range(2):  # a set of Parquet files is kept beside the newest
+        home.publish()
     held = [*SECOND_LIST, listed("anna-pass-new", customerId="K-anna-1042")]
     stage(home.settings.staging_dir / "held-20260103T000000.000000Z-1.duckdb", *held)
     stage(home.settings.staging_dir / "held-20260104T000000.000000Z-1.duckdb", *SECOND_LIST[3:])
@@ -296,5 +305,5 @@ def connected(home: Installation, account: Account) -> Installation:
 
 def _copy(home: Installation, folder: Path) -> Installation:
     for part in ("data", ".dagster"):
-        shutil.copytree(home.folder / part, folder / part)
+        shutil.copytree(home.folder / part, folder / part, symlinks=True)
     return Installation(folder, home.given)

@@ -69,13 +69,16 @@ def test_no_text_of_any_table_names_the_person(built: Installation, forgotten: F
 
 
 def test_no_byte_of_any_file_names_the_person(built: Installation, forgotten: Forgotten) -> None:
-    """Free space, logs of writes, held snapshots and what a killed run left behind are searched as they lie on disk."""
+    """Free space, logs of writes, held snapshots, what a killed run left behind and old Parquet files are searched."""
     held = "data/staging/held-20260103T000000.000000Z-1.duckdb"
     work_file = "data/staging/reading-0011223344556677.duckdb"
     published = "data/wallet_bi.duckdb"
     everywhere = {"data/warehouse.duckdb", "data/inbox.sqlite", ".dagster/headless.log", held, work_file, published}
-    assert built.files_with() == everywhere
+    tables = [table.removeprefix("bi:main.") for table in built.found_in() if table.startswith("bi:")]
+    parquet = {f"data/bi.publications/{number}/{table}.parquet" for number in (1, 2) for table in tables}
+    assert built.files_with() == everywhere | parquet
     assert forgotten.home.files_with() == set()
+    assert [one.name for one in forgotten.home.folder.glob("data/bi.publications/*")] == ["3"]
 
 
 def test_deliveries_that_say_anything_of_the_person_leave_the_inbox(built: Installation, forgotten: Forgotten) -> None:

@@ -62,7 +62,8 @@ def killed(
     monkeypatch.delenv("DATA_DIR", raising=False)
     homes = []
     for place in range(len(MOMENTS)):
-        shutil.copytree(built.folder, tmp_path / str(place), ignore=shutil.ignore_patterns("crm.sqlite*"))
+        ignored = shutil.ignore_patterns("crm.sqlite*")
+        shutil.copytree(built.folder, tmp_path / str(place), ignore=ignored, symlinks=True)
         homes.append(Installation(tmp_path / str(place), built.given))
     printed = start_script(KILL_EACH.format(moments=MOMENTS, asked=ANNA)).finish()
     assert printed.split() == ["9"] * len(MOMENTS), printed

@@ -31,7 +31,7 @@ from wallet_pipeline.support.forget.traces import Traces
 from wallet_pipeline.sync.hubspot import connect as connect_crm
 from wallet_pipeline.warehouse.connection import WarehouseError, connect, naive, transaction, undone
 from wallet_pipeline.warehouse.files import remove, sync
-from wallet_pipeline.warehouse.publish import publish
+from wallet_pipeline.warehouse.publish import parquet_sets, publish
 from wallet_pipeline.warehouse.rewrite import rewrite_warehouse
 from wallet_pipeline.warehouse.staging import one_at_a_time, remove_leftovers
 
@@ -188,6 +188,7 @@ class Forgetting:
             derive_touched(con, self._rules, self._clock())
             if self._is_published():
                 publish(con, self._settings.bi_file)
+                parquet_sets(self._settings.bi_file).remove_earlier()
         rewrite_warehouse(self._settings.warehouse_file, self._settings.warehouse_wait)
         with self._open() as con:
             in_use = remove_leftovers(self._settings.staging_dir)
@@ -261,4 +262,5 @@ class Forgetting:
 
     def _is_published(self) -> bool:
         bi_file = self._settings.bi_file
-        return bi_file.exists() or bi_file.with_name(f"{bi_file.name}.tmp").exists()
+        places = (bi_file, bi_file.with_name(f"{bi_file.name}.tmp"), parquet_sets(bi_file).home)
+        return any(place.exists() for place in places)

@@ -1,0 +1,143 @@
+"""The tables for analysts as Parquet files: a folder for each publication, and a link that leads to the newest one."""
+
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from wallet_pipeline.errors import ExplainedError
+from wallet_pipeline.warehouse.files import sync
+
+_SPILL = "spill"
+
+
+class PublishError(ExplainedError):
+    """The copy could not be made; the last good one is still in place."""
+
+
+@dataclass(frozen=True)
+class ParquetSets:
+    """The sets of Parquet files beside a file for analysts. `link` leads to the newest, each is a numbered folder.
+
+    A link is put in place at once, a folder with files in it never is. Who follows the link once and then stays in the
+    folder sees one publication only.
+    """
+
+    link: Path
+
+    @property
+    def home(self) -> Path:
+        """The folder of the sets."""
+        return self.link.with_name(f"{self.link.name}.publications")
+
+    def begin(self) -> Path:
+        """Return the new, empty folder of the next set. Raises PublishError."""
+        self.discard()
+        folder = self.home / str(self._number(self._shown()) + 1)
+        folder.mkdir(parents=True)
+        return folder
+
+    def discard(self) -> None:
+        """Remove what unfinished publications have left. Raises PublishError."""
+        newest = self._number(self._shown())
+        self._remove(one for one in self._sets() if self._number(one) > newest)
+
+    def prepare(self, folder: Path) -> None:
+        """Lay everything of a finished set on the disk, and a link to it that only waits for its name."""
+        for file in folder.iterdir():
+            file.chmod(0o444)
+            sync(file)
+        sync(folder)
+        self._waiting.unlink(missing_ok=True)
+        self._waiting.symlink_to(Path(self.home.name) / folder.name)
+        sync(self.home)
+
+    def show(self) -> None:
+        """Let the link lead to the set that was prepared; the one before it stays for who reads it, older ones go."""
+        before = self._shown()
+        self._waiting.replace(self.link)
+        sync(self.link.parent)
+        with suppress(OSError):  # the next publication tries again
+            self._remove_all_but(before, self._shown())
+
+    def remove_earlier(self) -> None:
+        """Remove all sets but the newest."""
+        self._remove_all_but(self._shown())
+
+    @property
+    def _waiting(self) -> Path:
+        return self.home / "newest"
+
+    def _shown(self) -> Path | None:
+        """Return the folder to which the link leads; raises PublishError when something else has its name."""
+        if not self.link.is_symlink():
+            if self.link.exists():
+                raise PublishError(self._occupied())
+            return None
+        target = self.link.parent / self.link.readlink()
+        if target.parent != self.home or not target.name.isdecimal():
+            raise PublishError(self._occupied())
+        return target
+
+    def _sets(self) -> list[Path]:
+        return [one for one in self.home.iterdir() if one.name.isdecimal()] if self.home.exists() else []
+
+    def _remove_all_but(self, *kept: Path | None) -> None:
+        self._remove(one for one in self._sets() if one not in kept)
+
+    @staticmethod
+    def _remove(sets: Iterable[Path]) -> None:
+        for one in sets:
+            shutil.rmtree(one)
+
+    @staticmethod
+    def _number(folder: Path | None) -> int:
+        return int(folder.name) if folder else 0
+
+    def _occupied(self) -> str:
+        return (
+            f"{self.link} is not what this pipeline puts there, a link to the newest Parquet files. It was left alone,"
+            " and the last good file is still in place. Give it another name, or DATA_DIR another folder, and run"
+            " again."
+        )
+
+
+def write_set(con: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:
+    """Write each table and view of a database as a Parquet file, with its comments; return the rows in the files."""
+    spill = folder / _SPILL
+    con.execute(f"SET temp_directory = {_quoted(spill)}")
+    for (name,) in con.execute(
+        "SELECT table_name FROM duckdb_tables() UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal"
+    ).fetchall():
+        con.execute(
+            f"COPY (FROM {name}) TO {_quoted(folder / f'{name}.parquet')}"
+            f" (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{_comments(con, name)}}})"
+        )
+    with suppress(FileNotFoundError):
+        shutil.rmtree(spill)
+    rows = con.execute(
+        f"SELECT parse_filename(file_name, true), num_rows FROM parquet_file_metadata({_quoted(folder / '*.parquet')})"
+    ).fetchall()
+    return dict(rows)
+
+
+def _comments(con: duckdb.DuckDBPyConnection, name: str) -> str:
+    """Return the comments of a table as members of a struct: `comment`, and `comment.<column>` for each column."""
+    comments = con.execute(
+        """
+        SELECT 'comment', comment FROM duckdb_tables() WHERE table_name = $1
+        UNION ALL
+        SELECT 'comment', comment FROM duckdb_views() WHERE view_name = $1
+        UNION ALL
+        SELECT 'comment.' || column_name, comment FROM duckdb_columns() WHERE table_name = $1
+        """,
+        [name],
+    ).fetchall()
+    return ", ".join(f'"{key}": {_quoted(comment or "")}' for key, comment in comments)
+
+
+def _quoted(text: str | Path) -> str:
+    return "'" + str(text).replace("'", "''") + "'"
