@@ -37,7 +37,7 @@ tables = _load_tables()
 guide = "\n".join(page.read_text() for page in GUIDE)
 queries = [
     code
-    for page in ("analysts", "trends", "explain")
+    for page in ("analysts", "trends", "explain", "reconciliation")
     for language, code in _FENCE.findall((ROOT / f"docs/{page}.md").read_text())
     if language == "sql"
 ]

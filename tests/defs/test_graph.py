@@ -23,6 +23,7 @@ TABLES = {
     "raw.insights_daily": "insights_daily",
     "raw.insights_days": "insights_daily",
     "wallet.registers": "wallet_registers",
+    "wallet.ignored_events": "wallet_registers",
     "wallet.customer_wallet_status": "customer_wallet_status",
     "wallet.customer_status_changes": "customer_status_changes",
     "wallet.pass_customers": "pass_customers",
@@ -30,6 +31,13 @@ TABLES = {
     "wallet.unmatched_passes": "unmatched_passes",
     "wallet.identity_conflicts": "identity_conflicts",
     "raw.insights_events": "insights_daily",
+    "wallet.reconciliation": "reconciliation",
+    "wallet.reconciliation_reasons": "reconciliation",
+    "crm.plans": "crm_plan",
+    "crm.plan": "crm_plan",
+    "crm.deliveries": "crm_contacts",
+    "crm.drift": "crm_contacts",
+    "crm.rejections": "crm_contacts",
 } | {f"adoption.{table}": table for table in TRENDS}
 CUSTOMERS = [
     "pass_identifiers",
@@ -52,6 +60,7 @@ ASSETS = {
     "identity_conflicts",
     *TRENDS,
     "event_arrivals",
+    "reconciliation",
     "crm_plan",
     "crm_contacts",
     "bi_database",
@@ -92,13 +101,14 @@ def test_asset_tells_when_it_is_late(graph: Any, asset: str) -> None:
         ("customer_wallet_status", CUSTOMERS),
         *((table, [{"adoption_weekly": PERIODS, "adoption_monthly": PERIODS}.get(table, table)]) for table in TRENDS),
         ("event_arrivals", ["event_arrivals"]),
+        ("reconciliation", ["reconciliation", "reconciliation_differences"]),
     ],
 )
 def test_dependencies_are_the_tables_that_the_sql_reads(graph: Any, asset: str, queries: list[str]) -> None:
     """The edges of the graph are those of the queries, so that the picture cannot lie."""
     read = {table for query in queries for table in _tables_read(query, set())}
     own = {TABLES[f"wallet.{name}"] for name in CUSTOMERS if f"wallet.{name}" in TABLES}
-    expected = {TABLES[table] for table in read if "." in table} - (own if asset in own else set())
+    expected = {TABLES[table] for table in read if "." in table} - (own if asset in own else {asset})
     assert {key.to_user_string() for key in graph.get(dg.AssetKey(asset)).parent_keys} == expected
 
 

@@ -73,6 +73,11 @@ _OCCASIONS = {
         " workflow, import or app. docs/crm-sync.md, Fights.",
         "{fields} fields of {customers} customers had to be put right three times or more in seven days.",
     ),
+    "reconciliation.sources_agree": _Occasion(
+        "The sources disagree, and the reason is not known",
+        "The table reconciliation_differences lists each difference with pass or customer; docs/reconciliation.md says"
+        " what may be behind it, and wallet-pipeline explain shows all that is known of a customer.",
+    ),
     "crm_contacts.little_drift": _Occasion(
         "Much in the CRM was changed by others",
         "It is put right already, or by the next run. The table crm_drift lists each field with who changed it; take"

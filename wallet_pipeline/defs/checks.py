@@ -8,6 +8,7 @@ import dagster as dg
 
 from wallet_pipeline.defs.resources import Pipeline, explained, now
 from wallet_pipeline.derive.arrivals import measure_silence, sum_up_arrivals
+from wallet_pipeline.derive.reconciliation import newest_certificate
 from wallet_pipeline.derive.vendor_totals import compare_total
 from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.sync.drift_share import measure_drift
@@ -15,6 +16,7 @@ from wallet_pipeline.sync.fights import sum_up_fights
 from wallet_pipeline.warehouse.queries import one_row
 
 _HOUR = timedelta(hours=1)
+_CERTIFIED_WITHIN = timedelta(days=3)
 _NEVER_RECEIVED = "No delivery has ever been received: real time is not set up."
 _FIRST_STEPS = (
     " First see whether signatures match (the receiver's page /metrics counts refusals), whether the endpoint answers"
@@ -225,4 +227,28 @@ def not_silent(pipeline: Pipeline) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN,
         description=str(silence) + (_FIRST_STEPS if silence.unusual else ""),
         metadata={"silent_hours": silence.lasts / _HOUR, "usual_hours": silence.usual / _HOUR},
+    )
+
+
+@dg.asset_check(
+    asset="reconciliation",
+    description="Pass API, inbox, Insights and CRM agree on the newest day, or each difference has a reason.",
+)
+def sources_agree(pipeline: Pipeline) -> dg.AssetCheckResult:
+    """Look at the newest certificate: what is not explained there, and whether it is of a day long ago."""
+    with explained(), pipeline.open_warehouse() as con:
+        certificate = newest_certificate(con)
+    if certificate is None:
+        return _told(passed=True, description="No day could be certified yet.")
+    overdue = now().date() - certificate.day > _CERTIFIED_WITHIN
+    advice = ""
+    if certificate.unexplained:
+        advice += " reconciliation_differences lists each: docs/reconciliation.md says what may be behind it."
+    if overdue:
+        advice += " No later day could be certified: read the days since from Insights, with the job `insights`."
+    return _told(
+        passed=not advice,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{certificate}{advice}",
+        metadata={"unexplained": certificate.unexplained, "day": str(certificate.day)},
     )

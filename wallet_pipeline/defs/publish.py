@@ -19,6 +19,7 @@ from wallet_pipeline.warehouse.publish import publish
         "wallet_registers",
         *TABLES,
         "event_arrivals",
+        "reconciliation",
         "crm_plan",
         "crm_contacts",
     ],

@@ -1,0 +1,114 @@
+"""The asset of the daily certificate: what the sources say, whether they agree, and a page about it."""
+
+import dagster as dg
+
+from wallet_pipeline.defs.collect import DAILY
+from wallet_pipeline.defs.resources import Pipeline, explained, now
+from wallet_pipeline.defs.tables import definition_metadata, description, markdown_table
+from wallet_pipeline.derive.reconciliation import (
+    COMPARISONS,
+    Certificate,
+    ReconciliationRules,
+    newest_certificate,
+    reconcile,
+)
+
+_FIGURES = {
+    "verdict": "**Verdict**",
+    "pass_api_installed": "Passes installed: Pass API",
+    "registers_installed": "Passes installed: registers",
+    "insights_installed": "Passes installed: Insights",
+    "unmatched_passes": "of these in no customer: no identifier",
+    "conflict_passes": "of these in no customer: identifier in conflict",
+    "customers_installed": "Customers who have the wallet",
+    "crm_installed": "Customers who have the wallet in the CRM",
+    "held_customers": "Customers held back",
+    "pass_api_installs": "Passes listed as installed since that day",
+    "insights_installs": "Installs that day: Insights",
+    "inbox_installs": "Installs that day: delivered",
+    "insights_uninstalls": "Uninstalls that day: Insights",
+    "inbox_uninstalls": "Uninstalls that day: delivered",
+    "lost_events": "Events that were not delivered",
+    "late_p50_seconds": "Delivered within seconds: half of them",
+    "late_p99_seconds": "Delivered within seconds: 99 %",
+    "verified_changes": "Events verified in the CRM",
+    "verified_p50_seconds": "Verified within seconds: half of them",
+    "verified_p99_seconds": "Verified within seconds: 99 %",
+    "drift_found": "Customers with drift found that day",
+    "drift_repaired": "Customers with drift repaired that day",
+    "differences": "Differences",
+    "unexplained": "of these not explained",
+}
+_PLOTTED = ("differences", "unexplained", "lost_events", "verified_changes", "drift_found", "drift_repaired")
+
+
+@dg.asset(
+    group_name="derive",
+    kinds={"sql", "duckdb"},
+    deps=[
+        "pass_snapshot",
+        "wallet_events",
+        "insights_daily",
+        "wallet_registers",
+        "pass_customers",
+        "customer_wallet_status",
+        "customer_status_changes",
+        "calendar",
+        "crm_plan",
+        "crm_contacts",
+    ],
+    description=description("wallet.reconciliation"),
+    metadata=definition_metadata("wallet.reconciliation"),
+    freshness_policy=DAILY,
+)
+def reconciliation(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:
+    """Compare the sources, day by day, and issue certificates."""
+    with explained(), pipeline.open_warehouse() as con:
+        days = reconcile(con, ReconciliationRules.from_settings(pipeline.settings()), now())
+        certificate = newest_certificate(con)
+    if certificate is None:
+        context.log.info("No certificate: no day is over of which Insights was read whole and a list was taken.")
+        return dg.MaterializeResult(metadata={"days_certified": 0})
+    plotted = {figure: sum(row[figure] or 0 for row in certificate.wallets.values()) for figure in _PLOTTED}
+    return dg.MaterializeResult(
+        metadata={
+            "certificate": dg.MetadataValue.md(_page(certificate)),
+            "day": str(certificate.day),
+            "verdict": certificate.verdict,
+            "days_certified": len(days),
+            **plotted,
+        }
+    )
+
+
+def _page(certificate: Certificate) -> str:
+    """Return the certificate as a page of Markdown."""
+    wallets = certificate.wallets
+    figures = [[label, *(_figure(row[name]) for row in wallets.values())] for name, label in _FIGURES.items()]
+    reasons = [
+        [wallet, COMPARISONS[comparison], explanation or "**not explained**", differences]
+        for wallet, comparison, explanation, differences in certificate.reasons
+    ]
+    sample = [
+        [wallet, COMPARISONS[comparison], difference, explanation or "**not explained**", pass_id, key, moment]
+        for wallet, comparison, difference, explanation, pass_id, key, moment in certificate.sample
+    ]
+    parts = [
+        f"## {certificate.day}: {certificate.verdict}",
+        str(certificate),
+        markdown_table(["", *wallets], figures).value,
+    ]
+    if reasons:
+        parts += ["### Differences by reason"]
+        parts += [markdown_table(["wallet", "between", "reason", "differences"], reasons).value]
+        parts += [f"### {len(sample)} of them; reconciliation_differences has all"]
+        names = ["wallet", "between", "difference", "reason", "pass", "customer", "when (UTC)"]
+        parts += [markdown_table(names, sample).value]
+    return "\n\n".join(parts)
+
+
+def _figure(value: object) -> object:
+    """Return a figure as the page shows it: what was not looked at is a dash."""
+    if value is None:
+        return "-"
+    return round(value, 1) if isinstance(value, float) else value
