@@ -38,6 +38,11 @@ def test_it_succeeds(demo: subprocess.CompletedProcess[str]) -> None:
     """All runs went well, and the CRM holds the truth."""
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert "Every linked contact in the CRM holds the truth." in demo.stdout
+    assert re.search(
+        r"^Pass API, inbox, Insights and CRM on [\d-]+: explained, \d+ differences, 0 without",
+        demo.stdout,
+        re.MULTILINE,
+    )
 
 
 def test_second_run_writes_nothing(demo: subprocess.CompletedProcess[str]) -> None:

@@ -187,6 +187,11 @@ def _summary(box: Sandbox) -> str:
         held = con.execute(
             "SELECT 'held back: ' || reason, count(*) FROM crm_plan WHERE action = 'hold' GROUP BY ALL ORDER BY ALL"
         ).fetchall()
+        certificate = one_row(
+            con,
+            "SELECT day, max(verdict), sum(differences), sum(unexplained) FROM reconciliation GROUP BY day"
+            " ORDER BY day DESC",
+        )
         (key,) = one_row(con, "SELECT customer_key FROM crm_deliveries ORDER BY intended_at DESC, customer_key LIMIT 1")
     lines = [f"   {label:<60} {count:>6}" for label, count in [*figures, *held]]
     return "\n".join(
@@ -194,6 +199,7 @@ def _summary(box: Sandbox) -> str:
             "Every linked contact in the CRM holds the truth.",
             *lines,
             "",
+            "Pass API, inbox, Insights and CRM on {}: {}, {} differences, {} without a reason.".format(*certificate),
             f"For analysts: {box.bi_file}",
             f"Ask why:      DATA_DIR={box.bi_file.parent} .venv/bin/wallet-pipeline explain {key}",
             "The UI:       make dev",

@@ -32,6 +32,12 @@ INSERT INTO crm.links (customer_key) SELECT 'customerId=' || i FROM range(100) t
 INSERT INTO crm.drift (customer_key, field, changed_by, found_at)
 SELECT 'customerId=' || i, 'wallet_status', 'user jane@x.test', now() AT TIME ZONE 'UTC' FROM range(6) t(i)
 """
+DISAGREEMENT = """
+INSERT INTO wallet.reconciliation (day, wallet, verdict, differences, unexplained)
+VALUES (today() - 1, 'apple', 'not explained', 3, 2);
+INSERT INTO wallet.reconciliation_reasons
+VALUES (today() - 1, 'apple', 'delivery', NULL, 2), (today() - 1, 'apple', 'list', 'gone', 1)
+"""
 SILENCE = """
 INSERT INTO raw.wallet_events (received_at)
 SELECT now() AT TIME ZONE 'UTC' - INTERVAL 9 HOUR - i * INTERVAL 1 MINUTE FROM range(3) t(i)
@@ -147,9 +153,16 @@ def test_held_snapshot_is_told(alerted: Project, hook: Hook) -> None:
             "Much in the CRM was changed by others",
             "Why: Of 100 customers in the CRM others changed fields of 6 within a day (6.0%, limit 5%).",
         ),
+        (
+            "reconciliation",
+            "sources_agree",
+            DISAGREEMENT,
+            "The sources disagree, and the reason is not known",
+            ": differences 3, not explained 2: events by Insights and those delivered 2.",
+        ),
         ("wallet_events", "not_silent", SILENCE, "Events have stopped coming", "Why: The last delivery came at "),
     ],
-    ids=["fights", "drift", "silence"],
+    ids=["fights", "drift", "disagreement", "silence"],
 )
 def test_condition_is_told_while_it_lasts(
     alone: Project, hook: Hook, asset: str, name: str, damage: str, title: str, reason: str

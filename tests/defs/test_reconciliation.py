@@ -35,7 +35,7 @@ def test_certificate_counts_what_the_services_hold(certified: tuple[Project, dg.
     linked = {record for (record,) in project.rows("SELECT record_id FROM crm.links")}
     answer = requests.get(f"{project.hubspot_url}/sandbox/contacts/all", timeout=TIMEOUT_S)
     contacts = map(json.loads, answer.text.splitlines())
-    held = [one["properties"].get("walletstatus") for one in contacts if one["id"] in linked]
+    held = [one["properties"].get("wallet_status") for one in contacts if one["id"] in linked]
     assert in_crm == held.count("apple") + held.count("google") + 2 * held.count("both")
     assert f"## {day}: {told['verdict']}" in told["certificate"]
     assert f"| Passes installed: Pass API | {listed.count('apple')} | {listed.count('google')} |" in told["certificate"]
