@@ -200,6 +200,7 @@ def _summary(box: Sandbox) -> str:
             *lines,
             "",
             "Pass API, inbox, Insights and CRM on {}: {}, {} differences, {} without a reason.".format(*certificate),
+            f"The report:   {box.report_file}",
             f"For analysts: {box.bi_file}",
             f"Ask why:      DATA_DIR={box.bi_file.parent} .venv/bin/wallet-pipeline explain {key}",
             "The UI:       make dev",

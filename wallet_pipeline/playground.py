@@ -49,6 +49,11 @@ class Sandbox:
         """The file for analysts."""
         return self.home / "wallet_bi.duckdb"
 
+    @property
+    def report_file(self) -> Path:
+        """The page for marketers."""
+        return self.home / "report.html"
+
     def ask(self, url: str, method: str = "GET", **arguments: Any) -> requests.Response:
         """Ask one of the stand-ins, on this machine: past any proxy."""
         with requests.Session() as session:

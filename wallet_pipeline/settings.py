@@ -139,7 +139,9 @@ class Settings(BaseSettings):
         ("activeRegistrationCount", "additionalInformation.activeRegistrationCount"),
         description="Where a delivery counts the devices on which the pass is still installed.",
     )
-    data_dir: Path = Field(Path("data"), description="Folder of the warehouse, the inbox and the analysts' files.")
+    data_dir: Path = Field(
+        Path("data"), description="Folder of the warehouse, the inbox, the analysts' files and the report."
+    )
     warehouse_wait: float = Field(600, ge=0, description="Seconds to wait while another process has the warehouse.")
     schedule_time_zone: str = Field("UTC", description="Time zone of the daily schedule, such as Europe/Paris.")
     alert_webhook_url: SecretStr = Field(
@@ -273,6 +275,11 @@ class Settings(BaseSettings):
     def warehouse_file(self) -> Path:
         """The DuckDB file that the pipeline alone opens."""
         return self.data_dir / "warehouse.duckdb"
+
+    @cached_property
+    def report_file(self) -> Path:
+        """The page for marketers."""
+        return self.data_dir / "report.html"
 
     @cached_property
     def bi_file(self) -> Path:

@@ -13,6 +13,8 @@ from wallet_pipeline.definitions import defs
 from wallet_pipeline.derive.trends import TABLES as TRENDS
 
 PERIODS = "adoption_periods"
+# Assets that are no tables.
+FILES = {"adoption_report", "bi_database"}
 # Where the tables of an asset are read by others.
 TABLES = {
     "raw.snapshots": "pass_snapshot",
@@ -63,6 +65,7 @@ ASSETS = {
     "reconciliation",
     "crm_plan",
     "crm_contacts",
+    "adoption_report",
     "bi_database",
 }
 
@@ -85,7 +88,7 @@ def test_asset_explains_itself(graph: Any, asset: str) -> None:
     assert node.description
     assert node.kinds
     assert node.group_name in {"collect", "derive", "sync", "publish"}
-    assert asset == "bi_database" or node.metadata["dagster/column_schema"].columns
+    assert asset in FILES or node.metadata["dagster/column_schema"].columns
 
 
 @pytest.mark.parametrize("asset", sorted(ASSETS - {"wallet_events"}))
@@ -110,6 +113,14 @@ def test_dependencies_are_the_tables_that_the_sql_reads(graph: Any, asset: str, 
     own = {TABLES[f"wallet.{name}"] for name in CUSTOMERS if f"wallet.{name}" in TABLES}
     expected = {TABLES[table] for table in read if "." in table} - (own if asset in own else {asset})
     assert {key.to_user_string() for key in graph.get(dg.AssetKey(asset)).parent_keys} == expected
+
+
+def test_report_depends_on_the_tables_that_its_sql_reads(graph: Any) -> None:
+    """The edges to the report are those of all its queries."""
+    queries = [file.read_text() for file in (files("wallet_pipeline.report") / "sql").iterdir()]
+    read = {table for query in queries for table in _base_tables(query) if "." in table}
+    expected = {TABLES[table] for table in read}
+    assert {key.to_user_string() for key in graph.get(dg.AssetKey("adoption_report")).parent_keys} == expected
 
 
 def test_schedules_run_the_two_jobs_every_day() -> None:

@@ -5,9 +5,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
+import duckdb
 
 from wallet_pipeline.defs.collect import DAILY
 from wallet_pipeline.defs.resources import Pipeline, explained, now
+from wallet_pipeline.defs.sparkline import sparkline
 from wallet_pipeline.defs.tables import breakdown, definition_metadata, description
 from wallet_pipeline.derive.trends import TABLES, compare_installed, derive_trends
 from wallet_pipeline.warehouse.queries import row_count
@@ -24,6 +26,30 @@ _READS = {
     "churn": ["calendar", "installations"],
     "status_daily": ["calendar", "customer_status_changes"],
     "wallet_switches": ["calendar", "customer_status_changes"],
+}
+
+# Numbers by name, which the UI plots from run to run.
+_NUMBERS = {
+    "installations": "SELECT 'installed_' || wallet, count(*) FROM adoption.installations WHERE uninstalled_at IS NULL"
+    " GROUP BY wallet",
+    "adoption_daily": "SELECT unnest(['installs', 'uninstalls']), unnest([sum(installs), sum(uninstalls)])::BIGINT"
+    " FROM adoption.adoption_daily WHERE day = (SELECT max(day) FROM adoption.calendar WHERE is_over) GROUP BY day",
+    "status_daily": "SELECT 'customers_' || wallet_status, customers FROM adoption.status_daily"
+    " WHERE day = (SELECT max(day) FROM adoption.status_daily)",
+}
+# What is drawn small, day by day.
+_PICTURES = {
+    "adoption_daily": (
+        "Passes installed",
+        "SELECT sum(installed_passes)::BIGINT FROM adoption.adoption_daily GROUP BY day ORDER BY day",
+    ),
+    "status_daily": (
+        "Customers with a pass in a wallet",
+        (
+            "SELECT sum(customers)::BIGINT FROM adoption.status_daily WHERE wallet_status <> 'none'"
+            " GROUP BY day ORDER BY day"
+        ),
+    ),
 }
 
 
@@ -48,17 +74,24 @@ def trends(context: dg.AssetExecutionContext, pipeline: Pipeline) -> Iterator[dg
     with explained(), pipeline.open_warehouse() as con:
         derive_trends(con, ZoneInfo(pipeline.settings().report_time_zone), now())
         rows = {table: row_count(con, f"adoption.{table}") for table in TABLES}
-        week = breakdown(
-            con,
-            "SELECT day, sum(installs) AS installs, sum(uninstalls) AS uninstalls, sum(installed_passes) AS installed"
-            " FROM adoption.adoption_daily GROUP BY day ORDER BY day DESC LIMIT 7",
-        )
+        more = _shown(con)
     for table, count in rows.items():
         if dg.AssetKey(table) in context.selected_asset_keys:
-            metadata: dict[str, Any] = {"dagster/row_count": count}
-            if table == "adoption_daily":
-                metadata["last_days"] = week
+            metadata = {"dagster/row_count": count} | more.get(table, {})
             yield dg.MaterializeResult(asset_key=table, metadata=metadata)
+
+
+def _shown(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:
+    """Return, by table, what the UI shows besides the number of rows: numbers, small pictures, the last week."""
+    shown: dict[str, dict[str, Any]] = {table: dict(con.execute(sql).fetchall()) for table, sql in _NUMBERS.items()}
+    for table, (what, sql) in _PICTURES.items():
+        shown[table]["by_day"] = sparkline(what, [number for (number,) in con.execute(sql).fetchall()])
+    shown["adoption_daily"]["last_days"] = breakdown(
+        con,
+        "SELECT day, sum(installs) AS installs, sum(uninstalls) AS uninstalls, sum(installed_passes) AS installed"
+        " FROM adoption.adoption_daily GROUP BY day ORDER BY day DESC LIMIT 7",
+    )
+    return shown
 
 
 @dg.asset_check(
