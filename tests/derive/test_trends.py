@@ -1,12 +1,13 @@
 """The trend tables are what a count of every pass on every day says, for random histories and time zones."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,8 +18,12 @@ from .worlds import Warehouse
 
 START = datetime(2026, 2, 20)  # noqa: DTZ001  UTC, as the warehouse keeps times
 DAYS = 50
-# Clocks change on 2026-03-08 in New York and on 2026-03-29 in Paris; Kathmandu is 5:45 ahead.
-ZONES = st.sampled_from([ZoneInfo(name) for name in ("UTC", "Europe/Paris", "America/New_York", "Asia/Kathmandu")])
+# Clocks change on 2026-03-08 in New York, 2026-03-29 in Paris and 2026-04-05, by half an hour, on Lord Howe Island.
+# Kathmandu is 5:45 ahead.
+ZONES = st.sampled_from([
+    ZoneInfo(name)
+    for name in ("UTC", "Europe/Paris", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe")
+])  # fmt: skip
 PASSES = ["a", "b", "c"]
 # Few hours: events meet each other, the edges of days, and each other again after whole days.
 moments = st.builds(
@@ -136,3 +141,91 @@ def equal(expected: pd.DataFrame, found: pd.DataFrame) -> None:
     both = [frame.astype({keys[0]: str}).sort_values(keys).reset_index(drop=True) for frame in (expected, found)]
     both[1][keys[0]] = both[1][keys[0]].str[:10]
     pd.testing.assert_frame_equal(both[0], both[1][list(both[0].columns)], check_dtype=False)
+
+
+DAY = timedelta(days=1)
+
+
+def days(first: date, count: int) -> list[date]:
+    """Return so many days from the first on."""
+    return [first + n * DAY for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "hours"),
+    [
+        ("Europe/Paris", date(2026, 3, 28), [24, 23, 24]),
+        ("Europe/Paris", date(2026, 10, 24), [24, 25, 24]),
+        ("Australia/Lord_Howe", date(2026, 4, 4), [24, 24.5, 24]),
+        ("Australia/Lord_Howe", date(2026, 10, 3), [24, 23.5, 24]),
+        # Midnight comes twice, or not at all.
+        ("Atlantic/Azores", date(2026, 10, 24), [24, 25, 24]),
+        ("Atlantic/Azores", date(2026, 3, 28), [24, 23, 24]),
+        ("America/Santiago", date(2026, 4, 4), [25, 24, 24]),
+        ("Africa/Cairo", date(2026, 4, 23), [24, 23, 24]),
+    ],
+)
+def test_day_is_as_long_as_the_clocks_make_it(shared: Warehouse, zone: str, first: date, hours: list[float]) -> None:
+    """Days of 23, 25 or another number of hours begin and end at their midnights."""
+    fill(shared.con, History(days(first - DAY, 5), [], {}, {}, [], []))
+    derive_trends(shared.con, ZoneInfo(zone), datetime(2027, 1, 1, tzinfo=UTC))
+    found = shared.con.execute(
+        "SELECT day, epoch(ends_at - starts_at) / 3600, timezone(time_zone, starts_at AT TIME ZONE 'UTC')::DATE"
+        " FROM adoption.calendar WHERE day BETWEEN $first AND $first + 2 ORDER BY day",
+        {"first": first},
+    ).fetchall()
+    assert found == [(day, length, day) for day, length in zip(days(first, 3), hours, strict=True)]
+
+
+def test_day_that_a_zone_skipped_is_no_day(shared: Warehouse) -> None:
+    """On Samoa no 30 December 2011 is counted, and what happened around it is counted once, where it belongs."""
+    around = datetime(2011, 12, 30, 9, 59), datetime(2011, 12, 30, 10)  # noqa: DTZ001  UTC, as the warehouse keeps times
+    events = [(at, "installed", pass_id, "apple") for at, pass_id in zip(around, "ab", strict=True)]
+    fill(shared.con, History(days(date(2011, 12, 28), 6), events, {}, {}, [], []))
+    derive_trends(shared.con, ZoneInfo("Pacific/Apia"), datetime(2012, 2, 1, tzinfo=UTC))
+    counts = "SELECT day, installs, installed_passes FROM adoption.adoption_daily WHERE wallet = 'apple' ORDER BY day"
+    assert shared.con.execute(counts).fetchall() == [
+        (date(2011, 12, 28), 0, 0),
+        (date(2011, 12, 29), 1, 1),
+        (date(2011, 12, 31), 1, 2),
+        (date(2012, 1, 1), 0, 2),
+        (date(2012, 1, 2), 0, 2),
+    ]
+
+
+def test_age_of_an_installation_is_below_its_bound(shared: Warehouse) -> None:
+    """An installation that ended a microsecond before a bound is younger than it; one that reached it is not."""
+    bounds = [1, 7, 30, 90, 365]
+    events = []
+    for bound in bounds:
+        for name, age in (("below", bound * DAY - timedelta(microseconds=1)), ("at", bound * DAY)):
+            pass_id = f"{name} {bound}"
+            events += [(START, "installed", pass_id, "apple"), (START + age, "uninstalled", pass_id, "apple")]
+    fill(shared.con, History(days(START.date(), 366), events, {}, {}, [], []))
+    derive_trends(shared.con, ZoneInfo("UTC"), datetime(2028, 1, 1, tzinfo=UTC))
+    ages = "SELECT younger_than_days, sum(uninstalls)::BIGINT FROM adoption.churn GROUP BY ALL ORDER BY 1 NULLS LAST"
+    assert shared.con.execute(ages).fetchall() == [(1, 1), (7, 2), (30, 2), (90, 2), (365, 2), (None, 1)]
+
+
+@pytest.mark.parametrize(
+    ("now", "months"), [(datetime(2026, 3, 31, 23, tzinfo=UTC), []), (datetime(2026, 4, 1, tzinfo=UTC), [0])]
+)
+def test_month_that_goes_on_is_not_in_the_cohorts(shared: Warehouse, now: datetime, months: list[int]) -> None:
+    """On the last day of a month its cohort is still open; when the month is over it is there."""
+    created = START.replace(month=3, day=2)
+    fill(shared.con, History(days(date(2026, 3, 1), 31), [], {}, {"a": ("loyalty", created)}, [], []))
+    derive_trends(shared.con, ZoneInfo("UTC"), now)
+    found = shared.con.execute("SELECT months_since FROM adoption.adoption_cohorts WHERE wallet = 'any'").fetchall()
+    assert [since for (since,) in found] == months
+
+
+def test_day_on_which_nothing_happened_is_a_row_of_zeros(shared: Warehouse) -> None:
+    """Of each day that was read there is a row for every pass type and wallet."""
+    fill(shared.con, History(days(START.date(), 3), [(START, "installed", "a", "apple")], {}, {}, [], []))
+    derive_trends(shared.con, ZoneInfo("UTC"), datetime(2026, 4, 1, tzinfo=UTC))
+    found = "SELECT day, wallet, installs, installed_passes FROM adoption.adoption_daily ORDER BY ALL"
+    assert shared.con.execute(found).fetchall() == [
+        (day, wallet, installs if wallet == "apple" else 0, 1 if wallet == "apple" else 0)
+        for day, installs in zip(days(START.date(), 3), [1, 0, 0], strict=True)
+        for wallet in ("apple", "google")
+    ]
