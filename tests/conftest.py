@@ -33,9 +33,12 @@ _LONGEST = {
 class Tenant(Sandbox):
     """A running sandbox whose list of passes a test fills as it likes."""
 
-    def client(self, *, key: str | None = None, tenant: str | None = None, limits: TimeLimits = LIMITS) -> WalletCrew:
+    def client(
+        self, *, key: str | None = None, tenant: str | None = None, limits: TimeLimits = LIMITS, **more: Any
+    ) -> WalletCrew:
         """Return the pipeline's client of this sandbox, with the full key of its tenant unless told otherwise."""
-        return WalletCrew(self.url, tenant or self.facts["tenant_id"], SecretStr(key or self.facts["api_key"]), limits)
+        api_key = SecretStr(key or self.facts["api_key"])
+        return WalletCrew(self.url, tenant or self.facts["tenant_id"], api_key, limits, **more)
 
     def put(self, *passes: dict[str, Any]) -> None:
         """List these passes; one that is listed is replaced."""

@@ -1,16 +1,20 @@
 """Daily counts are what the events say, replaced a window at a time, asked for in few calls."""
 
+import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.collect.snapshots import now
-from tests.conftest import Data, Tenant
-from wallet_pipeline.clients.http import ScopeError, UnexpectedAnswerError
+from tests.conftest import LIMITS, Data, Script, Tenant
+from tests.waiting import wait_until
+from wallet_pipeline.clients.http import ScopeError, ServiceError, UnexpectedAnswerError
+from wallet_pipeline.clients.minute import MinutePacer
 from wallet_pipeline.clients.wallet_crew import QueryTimeoutError
 from wallet_pipeline.collect.insights import EventProperties, InsightsRead, read_insights
 
@@ -270,28 +274,261 @@ MISSHAPEN: dict[str, list[Any]] = {
     "day outside": ["2019-12-31T00:00:00Z", *GOOD[1:]],
     "no number": [*GOOD[:5], "many", 1, 1],
     "null count": [*GOOD[:5], None, 1, 1],
+    "null passes": [*GOOD[:6], None, 1],
     "no type": [TODAY, None, *GOOD[2:]],
+    "type that was not asked for": [TODAY, "Pass:Deleted", *GOOD[2:]],
     "no number of rows": [*GOOD[:-1], None],
+    "list for a name": [*GOOD[:2], ["loyalty"], *GOOD[3:]],
+    "object for a name": [*GOOD[:3], {"name": "apple"}, *GOOD[4:]],
+    "truth value for a name": [*GOOD[:2], True, *GOOD[3:]],
+    "fraction": [*GOOD[:5], 1.5, 1, 1],
+    "negative count": [*GOOD[:5], -1, 1, 1],
+    "no event": [*GOOD[:5], 0, 1, 1],
+    "number too large": [*GOOD[:5], 10**30, 1, 1],
 }
 
 
 @pytest.mark.parametrize("row", MISSHAPEN.values(), ids=MISSHAPEN)
-def test_row_of_another_shape_is_explained(world: Tenant, data: Data, row: list[Any]) -> None:
-    """A row that is not what was asked for stops the reading and names its window."""
+def test_row_of_another_shape_is_explained_and_changes_nothing(world: Tenant, data: Data, row: list[Any]) -> None:
+    """A row that is not what was asked for stops the reading and names its window; what was known is in place."""
+    read(data, world, now().date(), tomorrow())
+    before = stored(data)
     world.spoil({"type": "replace", "body": {"rows": [GOOD, row]}}, path="insights")
     with pytest.raises(UnexpectedAnswerError, match=f"a row for {now().date()} to {tomorrow()}.*Nothing of the window"):
         read(data, world, now().date(), tomorrow())
-
-
-@pytest.mark.parametrize("row", MISSHAPEN.values(), ids=MISSHAPEN)
-def test_row_of_another_shape_changes_nothing(world: Tenant, data: Data, row: list[Any]) -> None:
-    """After an answer that cannot be used the old rows are in place."""
-    read(data, world, tomorrow() - 3 * DAY, tomorrow())
-    before = stored(data)
-    world.spoil({"type": "replace", "body": {"rows": [GOOD, row]}}, path="insights")
-    with pytest.raises(UnexpectedAnswerError):
-        read(data, world, tomorrow() - 3 * DAY, tomorrow())
     assert stored(data) == before
+
+
+USELESS: dict[str, tuple[dict[str, Any], str]] = {
+    "null instead of rows": ({"type": "replace", "body": {"rows": None}}, "without `rows`"),
+    "no rows": ({"type": "replace", "body": {"columns": []}}, "without `rows`"),
+    "rows that are objects": ({"type": "replace", "body": {"rows": [{"at": TODAY}]}}, "without `rows`"),
+    "a page of a proxy": ({"type": "replace", "html": True}, "with text/html instead of JSON"),
+    "half an answer": ({"type": "truncate", "quietly": True}, "instead of JSON"),
+    "a broken server": ({"type": "status", "status": 500, "html": True}, "answered 500"),
+    "a bad request": ({"type": "status", "status": 400, "body": {"detail": "no such column"}}, "no such column"),
+    "a limit that never ends": ({"type": "status", "status": 429}, "429"),
+}
+QUICK = replace(LIMITS, pause=0.01)
+
+
+@pytest.mark.parametrize(("action", "told"), USELESS.values(), ids=USELESS)
+def test_useless_answer_is_explained_and_changes_nothing(
+    world: Tenant, data: Data, action: dict[str, Any], told: str
+) -> None:
+    """Whatever comes instead of an answer stops the reading, says so, and leaves what is known as it is."""
+    tables = ("insights_daily", "insights_events", "insights_days", "insights_corrections")
+    read(data, world, tomorrow() - 3 * DAY, tomorrow())
+    before = {table: data.rows(f"FROM raw.{table} ORDER BY ALL") for table in tables}
+    world.spoil(action, path="insights")
+    with pytest.raises(ServiceError, match=told):
+        read(data, world, tomorrow() - 3 * DAY, tomorrow(), limits=QUICK, insights_pacer=MinutePacer(window=0.04))
+    assert {table: data.rows(f"FROM raw.{table} ORDER BY ALL") for table in tables} == before
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_server_that_fails_for_a_moment_is_asked_again(world: Tenant, data: Data, status: int) -> None:
+    """An error of the service that passes leaves no trace in the counts."""
+    world.spoil({"type": "status", "status": status, "html": True}, path="insights", times=2)
+    read(data, world, tomorrow() - 93 * DAY, tomorrow(), limits=QUICK)
+    assert stored(data) == counted(world)
+
+
+def test_limit_that_does_not_say_how_long_is_waited_for(world: Tenant, data: Data) -> None:
+    """After a 429 without Retry-After each further try waits a quarter of the minute: in all at least a minute."""
+    world.spoil({"type": "status", "status": 429}, path="insights", times=4)
+    begun = time.monotonic()
+    read(data, world, tomorrow() - 3 * DAY, tomorrow(), limits=QUICK, insights_pacer=MinutePacer(window=1))
+    assert (time.monotonic() - begun >= 1, world.queries()) == (True, 5)
+
+
+def test_calls_keep_to_the_limit_of_a_minute(world: Tenant, data: Data) -> None:
+    """No more calls than the limit go out within any minute, here one of a second; none is refused."""
+    begun = time.monotonic()
+    read(data, world, LONG_AGO, LONG_AGO + 31 * 5 * DAY, insights_pacer=MinutePacer(calls=2, window=1))
+    assert (time.monotonic() - begun >= 2, world.queries()) == (True, 5)
+
+
+# Events of a test's own, in a year that no other test asks about
+
+
+def tell(tenant: Tenant, *events: tuple[str, str, dict[str, Any]]) -> None:
+    """Let Insights know of events: time, type and properties."""
+    told = [{"timestamp": at, "type": kind, "properties": properties} for at, kind, properties in events]
+    tenant.control("POST", "/events", told).raise_for_status()
+
+
+ODD_NAMES = [
+    "", " ", " loyalty", "loyalty ", "loyalty", "Loyalty", "it's", '"quoted"', "a\nb", "<script>alert(1)</script>",
+    "💳 card", "x" * 20_000, "\\", "');DROP TABLE raw.insights_daily;--", "{pass_id}", "null", "é", "e\u0301",
+]  # fmt: skip
+
+
+def test_pass_types_are_kept_as_they_are_written(tenant: Tenant, data: Data) -> None:
+    """Empty, quoted, very long or in another case: each name is a pass type of its own, letter by letter."""
+    day = date(2011, 1, 1)
+    for number, name in enumerate(ODD_NAMES):
+        properties = {"passId": f"odd-{number}", "passType": name, "device": "apple"}
+        tell(tenant, (f"{day}T10:00:00Z", "Pass:Installed", properties))
+    read(data, tenant, day, day + DAY)
+    assert sorted(row[2] for row in stored(data)) == sorted(ODD_NAMES)
+    assert {(pass_id, name) for pass_id, name in data.rows("SELECT pass_id, pass_type FROM raw.insights_events")} == {
+        (f"odd-{number}", name) for number, name in enumerate(ODD_NAMES)
+    }
+
+
+def test_name_that_was_cut_within_a_character_is_kept(world: Tenant, data: Data) -> None:
+    """Half of a character that takes two units, as a cut to a length leaves it, becomes a replacement character."""
+    row = [*GOOD[:2], "card 💳", *GOOD[3:]]
+    body = json.dumps({"rows": [row]}).replace("\\udcb3", "")
+    world.spoil({"type": "replace", "body": body}, path="insights")
+    read(data, world, now().date(), tomorrow())
+    assert [row[2] for row in stored(data)] == ["card \ufffd"]
+
+
+def test_missing_names_are_empty(world: Tenant, data: Data) -> None:
+    """An event without pass type, wallet or pass is counted; one without a pass is nobody's event."""
+    rows = [[*GOOD[:2], None, *GOOD[3:7], 3], [*GOOD[:3], None, *GOOD[4:7], 3], [*GOOD[:4], None, 1, 1, 3]]
+    world.spoil({"type": "replace", "body": {"rows": rows}}, path="insights")
+    read(data, world, now().date(), tomorrow())
+    kinds = [(pass_type, wallet) for _, _, pass_type, wallet, _, _ in stored(data)]
+    assert kinds == [("", "apple"), ("loyalty", ""), ("loyalty", "apple")]
+    assert data.rows("SELECT pass_type, wallet FROM raw.insights_events ORDER BY ALL") == kinds[:2]
+
+
+def test_numbers_and_times_are_read_in_every_form(world: Tenant, data: Data) -> None:
+    """Numbers as texts, and times of 0 to 7 digits, with Z or an offset, say what they say; the 7th digit is cut."""
+    times = ["", *(f".{'1234567'[:digits]}" for digits in range(1, 8))]
+    written = [f"{now().date()}T01:00:00{digits}{zone}" for digits in times for zone in ("Z", "+00:00")]
+    rows = [[at, *GOOD[1:4], f"pass-{n}", "1", "1", "16"] for n, at in enumerate(written)]
+    rows[0][0] = f"{now().date()}T03:00:00+02:00"
+    world.spoil({"type": "replace", "body": {"rows": rows}}, path="insights")
+    read(data, world, now().date(), tomorrow())
+    micros = data.rows("SELECT epoch_us(occurred_at) % 3_600_000_000 FROM raw.insights_events ORDER BY 1")
+    assert [one for (one,) in micros] == sorted(2 * [0, 100_000, 120_000, 123_000, 123_400, 123_450, 123_456, 123_456])
+    assert [row[4] for row in stored(data)] == [16]
+
+
+def test_wallets_are_read_in_any_case_and_unknown_ones_are_counted(tenant: Tenant, data: Data) -> None:
+    """`Apple` is apple; a device of another name, or none, is counted under its name."""
+    day = date(2012, 1, 1)
+    for number, device in enumerate(["Apple", "apple", " GOOGLE ", "samsung", "", None]):
+        properties = {"passId": f"device-{number}", "passType": "loyalty", "device": device}
+        tell(tenant, (f"{day}T10:00:00Z", "Pass:Installed", properties))
+    read(data, tenant, day, day + DAY)
+    assert [(row[3], row[4]) for row in stored(data)] == [("", 2), ("apple", 2), ("google", 1), ("samsung", 1)]
+
+
+def test_events_of_the_future_wait_for_their_day(tenant: Tenant, data: Data) -> None:
+    """What Insights dates beyond the days that are read is not taken over, and not lost: its day has it."""
+    later = tomorrow() + 10 * DAY
+    tell(tenant, (f"{later}T10:00:00Z", "Pass:Installed", {"passId": "future-1", "passType": "a", "device": "apple"}))
+    read(data, tenant, tomorrow() - 3 * DAY, tomorrow())
+    assert "future-1" not in {pass_id for (pass_id,) in data.rows("SELECT pass_id FROM raw.insights_events")}
+    read(data, tenant, later, later + DAY)
+    assert ("future-1",) in data.rows("SELECT pass_id FROM raw.insights_events")
+
+
+def fill_four_days(tenant: Tenant, first: date) -> None:
+    """Let Insights know of five events on each of four days."""
+    for number in range(20):
+        properties = {"passId": f"{first}-{number}", "passType": "loyalty", "device": "apple"}
+        tell(tenant, (f"{first + number // 5 * DAY}T10:00:00Z", "Pass:Installed", properties))
+
+
+@pytest.mark.parametrize(("most", "calls"), [(20, 1), (19, 3), (10, 3), (9, 7), (5, 7)])
+def test_cut_answer_is_asked_for_in_parts(tenant: Tenant, data: Data, most: int, calls: int) -> None:
+    """Where the service gives so many rows and no more, the window is halved until it fits; no row is lost."""
+    first = date(2013, 1, 1) + most * 4 * DAY
+    fill_four_days(tenant, first)
+    tenant.configure(insights_max_rows=most)
+    result = read(data, tenant, first, first + 4 * DAY)
+    assert (result.calls, result.events) == (calls, 20)
+    assert data.rows("SELECT count(*) FROM raw.insights_events") == [(20,)]
+
+
+def test_day_that_does_not_fit_into_an_answer_keeps_what_was_known(tenant: Tenant, data: Data) -> None:
+    """When a day has more rows than the service gives, it is named, and what an earlier reading knew of it stays."""
+    first = date(2019, 1, 1)
+    fill_four_days(tenant, first)
+    read(data, tenant, first, first + 4 * DAY)
+    before = stored(data)
+    tenant.configure(insights_max_rows=4)
+    with pytest.raises(QueryTimeoutError, match=r"cut off its answer .* single day 2019-01-01.* 1 rows are missing"):
+        read(data, tenant, first, first + 4 * DAY)
+    assert stored(data) == before
+
+
+# A reading that died
+
+
+READING = """
+    from datetime import UTC, date, datetime
+    from functools import partial
+    from pathlib import Path
+    from pydantic import SecretStr
+    from wallet_pipeline.clients.wallet_crew import WalletCrew
+    from wallet_pipeline.collect.insights import EventProperties, read_insights
+    from wallet_pipeline.warehouse.connection import connect
+
+    with WalletCrew({url!r}, {tenant!r}, SecretStr({key!r})) as client:
+        read_insights(
+            partial(connect, Path({warehouse!r}), 30), client, EventProperties("passId", "passType", "device"),
+            date.fromisoformat({first!r}), date.fromisoformat({until!r}), lambda: datetime.now(UTC),
+        )
+"""
+
+
+def test_killed_reading_is_gone_on_with(world: Tenant, data: Data, start_script: Callable[[str], Script]) -> None:
+    """After a kill -9 in its third call a reading asks for the missing days alone, and knows all in the end."""
+    first = tomorrow() - 93 * DAY
+    with data.open():
+        pass
+    world.spoil({"type": "delay", "seconds": 60}, path="insights", skip=2, times=1)
+    script = start_script(
+        READING.format(
+            url=world.url,
+            tenant=world.facts["tenant_id"],
+            key=world.facts["api_key"],
+            warehouse=str(data.warehouse),
+            first=str(first),
+            until=str(tomorrow()),
+        )
+    )
+    wait_until(lambda: world.queries() == 3)
+    script.process.kill()
+    script.process.wait()
+    assert data.rows("SELECT count(*) FROM raw.insights_days") == [(62,)]
+    again = read(data, world, first, tomorrow())
+    assert (again.calls, again.read_before, stored(data)) == (1, 62, counted(world))
+    assert data.rows("FROM raw.insights_events ORDER BY ALL") == happened(world)
+
+
+def test_reading_that_was_whole_is_read_again_whole(world: Tenant, data: Data) -> None:
+    """Only a reading that broke off is gone on with: one that ended well is repeated with all its days."""
+    assert [read_history(data, world).calls for _ in range(2)] == [3, 3]
+    assert data.rows("FROM raw.insights_readings") == []
+
+
+def test_reading_that_broke_off_long_ago_is_begun_anew(world: Tenant, data: Data) -> None:
+    """What was read more than a day ago is asked for again: events may have come late since."""
+    world.spoil({"type": "status", "status": 504}, path="insights", body=until(LONG_AGO + 3 * DAY), times=3)
+    with pytest.raises(QueryTimeoutError):
+        read(data, world, LONG_AGO, LONG_AGO + 4 * DAY)
+    data.rows("UPDATE raw.insights_readings SET begun_at = begun_at - INTERVAL 1 DAY")
+    again = read(data, world, LONG_AGO, LONG_AGO + 4 * DAY)
+    assert (again.calls, again.read_before) == (1, 0)
+
+
+def test_days_on_both_sides_of_a_hole_are_asked_for(world: Tenant, data: Data) -> None:
+    """Of a longer range only the days are left out that the reading which broke off has, not those around them."""
+    world.spoil({"type": "status", "status": 504}, path="insights", body=until(LONG_AGO + 3 * DAY), times=3)
+    with pytest.raises(QueryTimeoutError):
+        read(data, world, LONG_AGO, LONG_AGO + 4 * DAY)
+    again = read(data, world, LONG_AGO - 2 * DAY, LONG_AGO + 6 * DAY)
+    assert (again.calls, again.read_before) == (2, 3)
+    assert data.rows("SELECT count(*), max(day) - min(day) + 1 FROM raw.insights_days") == [(8, 8)]
+    assert data.rows("FROM raw.insights_readings") == []
 
 
 @pytest.fixture

@@ -10,12 +10,14 @@ from .conftest import Project
 
 
 def test_ninety_days_are_one_run_of_few_calls(project: Project) -> None:
-    """A range of partitions is read in one run, a month a call."""
+    """A range of partitions is read in one run, a month a call, and each of its days is told as read."""
     today = datetime.now(UTC).date()
     result = project.run("insights", tags=_range(str(today - timedelta(days=89)), str(today)))
     metadata = project.metadata_of_range(result, "insights_daily")
     assert result.success
     assert (metadata["days"], metadata["calls"], project.tenant.queries()) == (90, 3, 3)
+    days = project.instance.get_materialized_partitions(dg.AssetKey("insights_daily"))
+    assert days == {str(today - timedelta(days=n)) for n in range(90)}
 
 
 def test_schedule_reads_the_last_three_days_again() -> None:

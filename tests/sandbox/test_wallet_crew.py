@@ -216,6 +216,37 @@ def test_parameters_are_bound(sandbox: Sandbox) -> None:
     assert sandbox.ask(query, parameters={"wanted": "Pass:Created"}).json()["rows"] == [["Pass:Created"]]
 
 
+def test_insights_does_not_say_how_long_to_wait_where_told_not_to(sandbox: Sandbox) -> None:
+    """The limit can be played without a Retry-After."""
+    sandbox.control("PATCH", "/settings", {"insights_per_minute": 0, "insights_wait_told": False})
+    answer = sandbox.ask("Events | count")
+    assert (answer.status_code, "Retry-After" in answer.headers) == (429, False)
+
+
+def test_insights_cuts_long_answers_without_a_word(sandbox: Sandbox) -> None:
+    """An answer has so many rows and no more."""
+    sandbox.control("PATCH", "/settings", {"insights_max_rows": 2})
+    assert len(sandbox.rows("Events | project eventId")) == 2
+
+
+def test_insights_tells_of_events_that_were_put_there(changing_sandbox: Sandbox) -> None:
+    """An event of one's own is found among the others, its time in UTC."""
+    event = {"timestamp": "1999-12-31T23:00:00+01:00", "type": "Pass:Installed", "properties": {"passId": "own"}}
+    assert changing_sandbox.control("POST", "/events", [event]).json() == {"events": 1}
+    query = (
+        "Events | where timestamp < datetime(2000-01-01) | project timestamp, eventType, tostring(properties.passId)"
+    )
+    assert changing_sandbox.rows(query) == [["1999-12-31T22:00:00Z", "Pass:Installed", "own"]]
+
+
+def test_event_without_a_zone_is_refused(changing_sandbox: Sandbox) -> None:
+    """A time that could mean several moments is told as wrong."""
+    refused = changing_sandbox.control(
+        "POST", "/events", [{"timestamp": "2026-01-01T00:00:00", "type": "Pass:Created"}]
+    )
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "0.timestamp")
+
+
 def test_insights_limits_the_calls_of_a_minute(sandbox: Sandbox) -> None:
     """A call above the limit is answered by 429 with the seconds to wait."""
     sandbox.control("PATCH", "/settings", {"insights_per_minute": 0})

@@ -136,6 +136,7 @@ class _Terms:
     after_break: bool
     after_timeout: bool
     is_usable: Callable[[Answer], bool]
+    pacer: Pacer | None
 
     def wants_again(self, error: requests.RequestException) -> bool:
         may_pass = self.after_break and _may_pass(error)
@@ -183,12 +184,14 @@ class HttpClient:
         nothing_done: frozenset[int] = NOTHING_DONE,
         retry_timeouts: bool = True,
         is_usable: Callable[[Answer], bool] = lambda _: True,
+        pacer: Pacer | None = None,
     ) -> Answer:
         """Send a request and return the answer, whatever its status.
 
         A repeatable request is sent again after a broken connection, after a status in `transient`, and when its answer
         is not usable; one that is not repeatable only after a status in `nothing_done`. Without `retry_timeouts` an
-        answer that takes too long is not asked for again. Raises TooSlowError, UnreachableError.
+        answer that takes too long is not asked for again. A call may have a pacer of its own. Raises TooSlowError,
+        UnreachableError.
         """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_TryAgainError),
@@ -196,7 +199,9 @@ class HttpClient:
             wait=self._pause,
             before_sleep=lambda state: self._log_retry(method, path, state),
         )
-        terms = _Terms(transient if repeatable else nothing_done, repeatable, retry_timeouts, is_usable)
+        terms = _Terms(
+            transient if repeatable else nothing_done, repeatable, retry_timeouts, is_usable, pacer or self._pacer
+        )
         try:
             return retrying(self._once, method, path, params, payload, terms)
         except tenacity.RetryError as error:
@@ -225,15 +230,15 @@ class HttpClient:
         payload: Any,
         terms: _Terms,
     ) -> Answer:
-        if self._pacer:
-            self._pacer.wait()
+        if terms.pacer:
+            terms.pacer.wait()
         try:
             answer = self._send(method, path, params, payload)
         except requests.RequestException as error:
             if terms.wants_again(error):
                 raise _TryAgainError(error=error) from error
             raise
-        pause = self._pacer.heed(answer) if self._pacer else retry_after(answer)
+        pause = terms.pacer.heed(answer) if terms.pacer else retry_after(answer)
         if answer.status in terms.statuses or (terms.after_break and not terms.is_usable(answer)):
             raise _TryAgainError(answer=answer, pause=pause)
         return answer

@@ -14,6 +14,7 @@ from wallet_pipeline.clients.http import (
     AuthenticationError,
     HttpClient,
     NotFoundError,
+    Pacer,
     QuotaError,
     ScopeError,
     ServiceError,
@@ -23,6 +24,7 @@ from wallet_pipeline.clients.http import (
     number_in,
     server_time,
 )
+from wallet_pipeline.clients.minute import MinutePacer
 
 _SERVICE = "The Wallet Crew"
 _OK = range(200, 300)
@@ -66,9 +68,11 @@ class WalletCrew:
         api_key: SecretStr,
         limits: TimeLimits | None = None,
         attempts: int = 6,
+        insights_pacer: Pacer | None = None,
     ) -> None:
         headers = {"X-API-KEY": api_key.get_secret_value(), "Accept": "application/json"}
         self._http = HttpClient(_SERVICE, base_url, headers, limits, attempts)
+        self._insights_pacer = insights_pacer or MinutePacer()
         self._tenant_id = tenant_id
         self._root = f"/api/{quote(tenant_id, safe='')}"
 
@@ -116,6 +120,7 @@ class WalletCrew:
                 payload={"query": kql},
                 transient=TRANSIENT_STATUSES - _TIMED_OUT,
                 retry_timeouts=False,
+                pacer=self._insights_pacer,
             )
         except TooSlowError as error:
             raise QueryTimeoutError(f"{_SERVICE} took too long over an Insights query.") from error

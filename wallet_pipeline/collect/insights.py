@@ -24,10 +24,13 @@ _CHUNK = timedelta(days=31)
 _ONE_DAY = timedelta(days=1)
 _SLOT = re.compile(r"\{(\w+)\}")
 _COLUMNS = ("occurred_at", "event_type", "pass_type", "wallet", "pass_id", "events", "passes", "total")
+_EVENT_TYPES = ["Pass:Created", "Pass:Installed", "Pass:Uninstalled", "Pass:Updated"]
 _FAULTS = """
     SELECT
-        count(*) FILTER (NOT coalesce(occurred_at >= $start AND occurred_at < $end AND total IS NOT NULL, FALSE)
-            OR event_type IS NULL OR events IS NULL OR passes IS NULL),
+        count(*) FILTER (NOT coalesce(
+            occurred_at >= $start AND occurred_at < $end AND event_type IN $types AND least(events, passes, total) > 0
+            AND events IS NOT NULL AND passes IS NOT NULL AND total IS NOT NULL, FALSE
+        )),
         coalesce(max(total), 0) - count(*)
     FROM insights_rows
 """
@@ -46,7 +49,8 @@ class EventProperties:
 class InsightsRead:
     """What a reading took in: UTC days from `first` until before `until`, calls, daily counts kept, events counted.
 
-    `corrected` are the days that an earlier reading had counted otherwise, after they were over.
+    `corrected` are the days that an earlier reading had counted otherwise, after they were over; `read_before` is the
+    number of days that an earlier reading which broke off had read, and that were not asked for again.
     """
 
     first: date
@@ -55,6 +59,7 @@ class InsightsRead:
     rows: int
     events: int
     corrected: tuple[date, ...]
+    read_before: int = 0
 
 
 class _CutError(Exception):
@@ -71,15 +76,19 @@ def read_insights(
 ) -> InsightsRead:
     """Replace what is known of the UTC days from `first` until before `until`, and of a gap that an outage left before.
 
-    Each chunk is stored as soon as it is there, in one transaction, so that a reading that dies is continued by running
-    it again. A chunk that is too large for the service, by time or by rows, is halved, down to a day. Raises
-    ServiceError.
+    Each chunk is stored as soon as it is there, in one transaction: a reading that dies is continued by running it
+    again, without the days that it has. A chunk that is too large for the service, by time or by rows, is halved, down
+    to a day. Raises ServiceError.
     """
     calls = rows = events = 0
     corrected: set[date] = set()
     with open_warehouse() as con:
         first = _from_the_last_day_read(con, first)
-    todo = list(_chunks(first, until))[::-1]
+        missing = _begin(con, first, until, clock())
+    read_before = done = max(0, (until - first).days) - len(missing)
+    if read_before:
+        log.info("Insights: %d days were read by a reading that broke off, and are not asked for again", read_before)
+    todo = _chunks(missing)[::-1]
     while todo:
         start, end = todo.pop()
         calls += 1
@@ -94,10 +103,13 @@ def read_insights(
             log.warning("Insights gives no whole answer for %s to %s: asking in two halves", start, end)
             todo += [(middle, end), (start, middle)]
             continue
-        rows, events = rows + counted[0], events + counted[1]
+        rows, events, done = rows + counted[0], events + counted[1], done + (end - start).days
         corrected.update(changed)
-        log.info("Insights %s to %s: %d events, %d calls so far", start, end, counted[1], calls)
-    return InsightsRead(first, until, calls, rows, events, tuple(sorted(corrected)))
+        progress = "Insights %s to %s: %d events; %d of %d days, %d calls so far"
+        log.info(progress, start, end, counted[1], done, (until - first).days, calls)
+    with open_warehouse() as con:
+        con.execute("DELETE FROM raw.insights_readings WHERE first >= ? AND until <= ?", [first, until])
+    return InsightsRead(first, until, calls, rows, events, tuple(sorted(corrected)), read_before)
 
 
 def _too_large(day: date, error: Exception) -> QueryTimeoutError:
@@ -113,11 +125,26 @@ def _from_the_last_day_read(con: duckdb.DuckDBPyConnection, first: date) -> date
     return first if last is None else min(first, last + _ONE_DAY)
 
 
-def _chunks(first: date, until: date) -> Iterator[tuple[date, date]]:
-    while first < until:
-        end = min(first + _CHUNK, until)
-        yield first, end
-        first = end
+def _begin(con: duckdb.DuckDBPyConnection, first: date, until: date, now: datetime) -> list[date]:
+    """Book a reading as begun, and return the days that it has to ask for."""
+    with transaction(con):
+        days = con.execute(
+            query("insights_missing_days"), {"first": first, "until": until, "now": naive(now)}
+        ).fetchall()
+        con.execute("INSERT INTO raw.insights_readings VALUES (?, ?, ?)", [first, until, naive(now)])
+    return [day for (day,) in days]
+
+
+def _chunks(days: list[date]) -> list[tuple[date, date]]:
+    """Return the stretches without a gap that days make up, in their order, of no more than a month each."""
+    chunks: list[tuple[date, date]] = []
+    for day in days:
+        start, end = chunks[-1] if chunks else (day, None)
+        if day == end and end - start < _CHUNK:
+            chunks[-1] = (start, day + _ONE_DAY)
+        else:
+            chunks.append((day, day + _ONE_DAY))
+    return chunks
 
 
 def _kql(properties: EventProperties, start: date, end: date) -> str:
@@ -130,13 +157,14 @@ def _kql(properties: EventProperties, start: date, end: date) -> str:
 @contextmanager
 def _typed(con: duckdb.DuckDBPyConnection, answer: list[list[Any]], start: date, end: date) -> Iterator[None]:
     """Lay an answer down as the temporary tables insights_rows and insights_counts for the length of a block."""
-    if {len(row) for row in answer} - {len(_COLUMNS)}:
+    if any(len(row) != len(_COLUMNS) or isinstance(cell, bool | list | dict) for row in answer for cell in row):
         raise _misshapen(start, end)
-    con.register("answer", pd.DataFrame(answer, columns=_COLUMNS, dtype="string"))
+    texts = [[_whole(cell) for cell in row] for row in answer]
+    con.register("answer", pd.DataFrame(texts, columns=_COLUMNS, dtype="string"))
     con.execute(f"CREATE OR REPLACE TEMP TABLE insights_rows AS {query('insights_rows')}").fetchall()
     con.unregister("answer")
     try:
-        misshapen, missing = one_row(con, _FAULTS, {"start": start, "end": end})
+        misshapen, missing = one_row(con, _FAULTS, {"start": start, "end": end, "types": _EVENT_TYPES})
         if misshapen:
             raise _misshapen(start, end)
         if missing > 0:
@@ -145,6 +173,13 @@ def _typed(con: duckdb.DuckDBPyConnection, answer: list[list[Any]], start: date,
         yield
     finally:
         con.execute("DROP TABLE IF EXISTS insights_counts; DROP TABLE IF EXISTS insights_rows")
+
+
+def _whole(cell: Any) -> Any:
+    """Return a text with what is but half of a character replaced, as a name is that was cut to a length."""
+    if isinstance(cell, str) and not cell.isascii():
+        return cell.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return cell
 
 
 def _misshapen(start: date, end: date) -> UnexpectedAnswerError:

@@ -150,6 +150,7 @@ def insights_daily(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.
             "dagster/row_count": rows,
             "days": (read.until - read.first).days,
             "calls": read.calls,
+            "days_read_before": read.read_before,
             "rows_read": read.rows,
             "events": read.events,
             "corrected_days": ", ".join(map(str, read.corrected)) or "none",

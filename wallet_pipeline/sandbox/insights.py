@@ -22,13 +22,13 @@ class QueryError(ValueError):
     """A query that cannot be run; the text says why."""
 
 
-def run(connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, str]) -> list[list[Any]]:
-    """Return the rows of a KQL query, as JSON values."""
+def run(connection: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, str], most: int) -> list[list[Any]]:
+    """Return the rows of a KQL query, as JSON values; no more than `most` of them."""
     try:
         relation = duckdb_kql.kql(connection, query, parameters=parameters or None, allow_write=False)
         _refuse_dynamic_keys(connection, query)
         kinds = [str(kind) for kind in relation.types]
-        rows = relation.fetchall()
+        rows = relation.fetchall()[:most]
     except (duckdb_kql.KqlError, duckdb.Error) as error:
         raise QueryError(str(error)) from error
     return [[_json_value(value, kind) for value, kind in zip(row, kinds, strict=True)] for row in rows]

@@ -2,8 +2,10 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import QueryParams
@@ -21,7 +23,7 @@ from wallet_pipeline.sandbox.wallet_crew_gate import INSIGHTS_READ, PASS_READ, c
 from wallet_pipeline.sandbox.webhook_delivery import Deliveries
 from wallet_pipeline.sandbox.webhook_settings import WebhookSettings
 from wallet_pipeline.sandbox.webhooks import Webhooks
-from wallet_pipeline.sandbox.world import ListedPass, World
+from wallet_pipeline.sandbox.world import Event, ListedPass, World, iso, micros
 
 _DEFAULT_PAGE_SIZE = 20
 _QUERY_KEYS = {"query", "parameters"}
@@ -37,6 +39,8 @@ class Settings(BaseModel):
     send_date: bool = Field(default=True, description="answers carry a Date header")
     date_offset_seconds: int = Field(default=0, description="by how much the server's clock is ahead")
     insights_per_minute: int = Field(default=60, ge=0, description="Insights calls in a sliding minute")
+    insights_wait_told: bool = Field(default=True, description="an Insights call too many is told how long to wait")
+    insights_max_rows: int = Field(default=500_000, ge=1, description="longer answers of Insights are cut to this")
 
 
 class Moves(BaseModel):
@@ -46,6 +50,23 @@ class Moves(BaseModel):
 
     reads: int = Field(ge=1)
     every: int = Field(default=1, ge=1)
+
+
+class ToldEvent(BaseModel):
+    """An event that Insights shall tell of, whatever is true."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    timestamp: AwareDatetime
+    type: str
+    properties: dict[str, Any] = {}
+
+    def event(self) -> Event:
+        """Return the row of Insights."""
+        return Event(str(uuid4()), iso(micros(self.timestamp)), self.type, uuid4().hex[:16], self.properties)
+
+
+ToldEvents = TypeAdapter(list[ToldEvent])
 
 
 def create_app(world: World, faults: Faults) -> Starlette:
@@ -82,6 +103,7 @@ class _WalletCrew:
             Route("/sandbox/settings", control(self._change_settings), methods=["PATCH"]),
             Route("/sandbox/advance", control(self._advance), methods=["POST"]),
             Route("/sandbox/moving-list", control(self._move), methods=["POST"]),
+            Route("/sandbox/events", control(self._add_events), methods=["POST"]),
             Route("/sandbox/truth", self._truth, methods=["GET"]),
             Route("/sandbox/passes/{id}", control(self._put_pass), methods=["PUT"]),
             Route("/sandbox/passes/{id}", self._delete_pass, methods=["DELETE"]),
@@ -100,11 +122,12 @@ class _WalletCrew:
 
     async def _insights(self, request: Request) -> Response:
         if wait := self._limit.take(self.settings.insights_per_minute):
-            return problem(429, "Too many queries in this minute.", headers={"Retry-After": str(wait)})
+            headers = {"Retry-After": str(wait)} if self.settings.insights_wait_told else {}
+            return problem(429, "Too many queries in this minute.", headers=headers)
         query, parameters = _insights_query(await request.body())
         try:
             with self.world.connection.cursor() as cursor:
-                rows = await run_in_threadpool(insights.run, cursor, query, parameters)
+                rows = await run_in_threadpool(insights.run, cursor, query, parameters, self.settings.insights_max_rows)
         except insights.QueryError as error:
             return problem(400, str(error))
         return JSONResponse({"rows": rows})
@@ -130,6 +153,11 @@ class _WalletCrew:
         moves = Moves.model_validate(await request.json())
         self._moving.start(moves.reads, moves.every)
         return JSONResponse(moves.model_dump())
+
+    async def _add_events(self, request: Request) -> Response:
+        told = ToldEvents.validate_python(await request.json())
+        self.world.add_events(one.event() for one in told)
+        return JSONResponse({"events": len(told)}, 201)
 
     async def _truth(self, request: Request) -> Response:
         return JSONResponse(self.world.truth(request.query_params.get("pass_id")))
