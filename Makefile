@@ -26,6 +26,7 @@ bench: $(VENV)/installed
 	$(BIN)/python -m bench.crm_sync
 	$(BIN)/python -m bench.kills
 	$(BIN)/python -m bench.explain
+	$(BIN)/python -m bench.backfill
 
 clean:
 	rm -rf $(VENV) data/demo sandbox-state
