@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from wallet_pipeline.settings import MissingSettingError, Settings
+from wallet_pipeline.settings import InvalidSettingError, MissingSettingError, Settings, load_settings
 
 SECRET = "key-that-nobody-may-see"
 CONTRACT = {
@@ -121,6 +121,16 @@ def test_wrong_value_names_the_setting(monkeypatch: pytest.MonkeyPatch, name: st
         [name.lower()],
         True,
     )
+
+
+def test_line_of_the_env_file_that_is_no_setting_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that would be passed over is an error with its number; it is not quoted, for it may be a key."""
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_text("# ours\nDATA_DIR=own\n\nuser secret\nHUBSPOT_ACCESS_TOKEN='pat-1\n")
+    with pytest.raises(InvalidSettingError, match=r"^The file \.env cannot be read at line 4, 5\. ") as raised:
+        load_settings()
+    assert "secret" not in str(raised.value)
+    assert "pat-1" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

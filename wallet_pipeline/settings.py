@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from dotenv.parser import Original, parse_stream
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
@@ -342,6 +343,7 @@ def read_settings() -> tuple[Settings, dict[str, str]]:
     Raises InvalidSettingError when `.env` cannot be read at all. A reason is a sentence, without the value.
     """
     try:
+        _check_lines()
         return Settings(), {}
     except ValidationError as error:
         reasons = {str(one["loc"][0]): one["msg"].removeprefix("Value error, ") for one in error.errors()}
@@ -366,6 +368,26 @@ def settings_given_twice() -> list[str]:
     environment = {name.lower(): value for name, value in os.environ.items() if value}
     ours = {name: value for name, value in _env_file().items() if name in Settings.model_fields and value}
     return [name.upper() for name, value in ours.items() if environment.get(name, value) != value]
+
+
+def _check_lines() -> None:
+    """Raise InvalidSettingError when `.env` has lines that would be passed over; not quoted, for one may be a key."""
+    file = Path(".env")
+    if not file.is_file():
+        return
+    with file.open(encoding="utf-8") as stream:
+        lines = [str(_first_line(one.original)) for one in parse_stream(stream) if one.error]
+    if lines:
+        raise InvalidSettingError(
+            f"The file .env cannot be read at line {', '.join(lines)}. Write NAME=value there, close the quotes, or"
+            " begin the line with # to leave it out."
+        )
+
+
+def _first_line(part: Original) -> int:
+    """Return the number of the line; the parser counts the blank lines before it in."""
+    blank = part.string[: len(part.string) - len(part.string.lstrip())]
+    return part.line + blank.count("\n")
 
 
 def _env_file() -> Mapping[str, str | None]:

@@ -133,7 +133,9 @@ def test_event_that_comes_late_heals_the_certificate_of_its_day(sources: Sources
     assert sources.figures("pass_api_installed", "late_p99_seconds") == (2, 86_400)
 
 
-@pytest.mark.parametrize(("apart", "same"), [("12:04:59", True), ("11:55:01", True), ("12:05:01", False)])
+@pytest.mark.parametrize(
+    ("apart", "same"), [("12:05:00", True), ("11:55:00", True), ("12:05:01", False), ("11:54:59", False)]
+)
 def test_clocks_may_differ_by_five_minutes(sources: Sources, apart: str, same: bool) -> None:  # noqa: FBT001
     """An event is the one that Insights tells when it is of the same pass, wallet and kind, and of about the time."""
     add_events(sources.con, [event("05T00:00:00", "other"), event(f"10T{apart}")])
@@ -141,6 +143,30 @@ def test_clocks_may_differ_by_five_minutes(sources: Sources, apart: str, same: b
     sources.show("11T03:00:00")
     sources.certify()
     assert (sources.figures("lost_events") == (0,)) is same
+
+
+def test_event_without_a_time_of_its_own_may_have_come_a_day_late(sources: Sources) -> None:
+    """It counts as the one that Insights tells when it was received within a day after it, also on another day."""
+    sources.insights(
+        ("09T20:00:00", "installed", "p1234"),
+        ("09T20:00:00", "installed", "p2345"),
+        ("09T20:00:00", "installed", "p3456"),
+    )
+    add_events(
+        sources.con,
+        [
+            event("05T00:00:00", "first"),
+            event("10T19:59:59"),
+            event("10T20:00:01", "p2345"),
+            event("09T19:00:00", "p3456"),
+        ],
+    )
+    sources.con.execute("UPDATE raw.wallet_events SET time_is_receipt = TRUE")
+    sources.show("09T03:00:00")
+    sources.show("11T03:00:00")
+    sources.certify()
+    assert [pass_id for pass_id, *_ in sources.differences("delivery", date(2026, 3, 9))] == ["p2345", "p3456", "p3456"]
+    assert [pass_id for pass_id, *_ in sources.differences("delivery")] == ["p2345"]
 
 
 def test_nothing_is_lost_before_the_first_delivery(sources: Sources) -> None:
@@ -174,7 +200,7 @@ def test_delivered_event_that_insights_lacks(sources: Sources) -> None:
 
 
 def test_list_and_registers(sources: Sources) -> None:
-    """An event after the list, and a pass that one list lacks, are the two reasons why they may differ."""
+    """An event that the list cannot know yet, and a pass that one list lacks, are the two reasons to differ."""
     sources.show(
         "11T02:00:00",
         listed("added"),
@@ -182,7 +208,8 @@ def test_list_and_registers(sources: Sources) -> None:
         listed("missed", "3", apple="09T12:00:00"),
     )
     sources.show("11T03:00:00", listed("added"), listed("taken", "2", apple="09T12:00:00"))
-    add_events(sources.con, [event("11T03:01:00", "added"), event("11T03:02:00", "taken", "uninstalled")])
+    newer = [event("11T02:59:30", "added"), event("11T03:02:00", "taken", "uninstalled")]
+    add_events(sources.con, newer)
     sources.certify()
     assert sources.differences("list") == [
         ("added", "installed by the registers, not by the list", "an event newer than the list"),
