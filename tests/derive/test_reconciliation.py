@@ -208,6 +208,7 @@ def test_list_and_registers(sources: Sources) -> None:
         listed("missed", "3", apple="09T12:00:00"),
     )
     sources.show("11T03:00:00", listed("added"), listed("taken", "2", apple="09T12:00:00"))
+    sources.con.execute("INSERT INTO raw.snapshots (started_at, verdict) VALUES ('2026-03-11 03:03:00', 'held')")
     newer = [event("11T02:59:30", "added"), event("11T03:02:00", "taken", "uninstalled")]
     add_events(sources.con, newer)
     sources.certify()
