@@ -118,6 +118,23 @@ def test_unknown_id_is_explained(command: str) -> None:
     assert (result.exit_code, "`wallet-pipeline webhooks list` shows those that exist" in result.output) == (1, True)
 
 
+@pytest.mark.parametrize("command", ["disable", "remove"])
+def test_blank_id_is_not_sent(command: str, tenant: Tenant) -> None:
+    """An empty variable in a script is explained, and The Wallet Crew is asked nothing."""
+    result = call(command, " ")
+    assert (result.exit_code, "it is blank; `wallet-pipeline webhooks list` shows the ids" in result.output) == (
+        2,
+        True,
+    )
+    assert not tenant.calls()
+
+
+def test_subscription_that_brings_nothing_is_told() -> None:
+    """Events that the pipeline does not take in are subscribed, and it says which of its own are lacking."""
+    printed = output("subscribe", URL, "--event", "Pass:Instaled", "--event", "Pass:Un*")
+    assert "Pass:Installed are not among its events: the pipeline takes in no others." in printed
+
+
 def test_plain_http_elsewhere_is_refused(tenant: Tenant) -> None:
     """An endpoint without encryption ends with status 1 and creates nothing."""
     result = call("subscribe", "http://wallet.example.com/hook")

@@ -16,7 +16,14 @@ from wallet_pipeline.clients.wallet_crew import WalletCrew
 from wallet_pipeline.collect.wallet_events import Replay, Selection, replay
 from wallet_pipeline.collect.webhooks.receiver import WEBHOOK_PATH
 from wallet_pipeline.collect.webhooks.server import run_receiver
-from wallet_pipeline.collect.webhooks.subscriptions import EVENTS, Subscription, leads_to_receiver, remove, subscribe
+from wallet_pipeline.collect.webhooks.subscriptions import (
+    EVENTS,
+    Subscription,
+    leads_to_receiver,
+    missing_events,
+    remove,
+    subscribe,
+)
 from wallet_pipeline.collect.webhooks.understanding import EventMapping
 from wallet_pipeline.demo import run_demo
 from wallet_pipeline.errors import ExplainedError
@@ -401,6 +408,12 @@ def prepare_crm() -> None:
     )
 
 
+def _not_blank(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not value.strip():
+        raise click.BadParameter("it is blank; `wallet-pipeline webhooks list` shows the ids.")
+    return value
+
+
 @main.group()
 def webhooks() -> None:
     """Manage the subscriptions at The Wallet Crew; needs a key with Webhook.Read and Webhook.Write."""
@@ -431,7 +444,7 @@ def list_webhooks() -> None:
 
 
 @webhooks.command("disable")
-@click.argument("webhook_id", metavar="ID")
+@click.argument("webhook_id", metavar="ID", callback=_not_blank)
 def disable_webhook(webhook_id: str) -> None:
     """Stop the deliveries of a subscription and keep it; `subscribe` enables it again."""
     with _wallet_crew() as client:
@@ -440,7 +453,7 @@ def disable_webhook(webhook_id: str) -> None:
 
 
 @webhooks.command("remove")
-@click.argument("webhook_id", metavar="ID")
+@click.argument("webhook_id", metavar="ID", callback=_not_blank)
 def remove_webhook(webhook_id: str) -> None:
     """Remove a subscription; its secret is worth nothing then."""
     with _wallet_crew() as client:
@@ -458,6 +471,11 @@ def _tell(result: Subscription) -> None:
     """Say what became of a subscription, and its secret if this is the only time that it can be said."""
     webhook, secret = result.webhook, result.webhook.signature_secret.get_secret_value()
     anew = f"call `wallet-pipeline webhooks remove {webhook.id}` and subscribe again"
+    if lacking := missing_events(webhook):
+        click.echo(
+            f"{' and '.join(lacking)} are not among its events: the pipeline takes in no others. Subscribe again without"
+            " --event to add them."
+        )
     if not result.created:
         added = [f"added {', '.join(result.added)}"] if result.added else []
         done = ["enabled it again"] * result.enabled + added or ["nothing to do"]
