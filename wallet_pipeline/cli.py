@@ -473,8 +473,8 @@ def _tell(result: Subscription) -> None:
     anew = f"call `wallet-pipeline webhooks remove {webhook.id}` and subscribe again"
     if lacking := missing_events(webhook):
         click.echo(
-            f"{' and '.join(lacking)} are not among its events: the pipeline takes in no others. Subscribe again without"
-            " --event to add them."
+            f"{' and '.join(lacking)} are not among its events: the pipeline takes in no others. Subscribe again"
+            " without --event to add them."
         )
     if not result.created:
         added = [f"added {', '.join(result.added)}"] if result.added else []

@@ -244,6 +244,8 @@ def test_insights_and_registers(sources: Sources) -> None:
         ("10T12:00:00", "uninstalled", "two_devices"),
         ("09T12:00:00", "installed", "nameless", ""),
         ("09T12:00:00", "installed", "no_uninstall"),
+        ("08T12:00:00", "installed", "no_reinstall"),
+        ("09T12:00:00", "uninstalled", "no_reinstall"),
     )
     stays = [
         listed("newer", "1"),
@@ -252,6 +254,7 @@ def test_insights_and_registers(sources: Sources) -> None:
         listed("no_uninstall", "4"),
         listed("before", "5", apple="01T12:00:00"),
         listed("unheard", "6", apple="09T12:00:00"),
+        listed("no_reinstall", "9", apple="09T12:30:00"),
     ]
     sources.show("09T13:00:00", *stays, listed("gone_pass", "7", apple="09T12:00:00"))
     sources.show("10T03:00:00", *stays)
@@ -264,11 +267,12 @@ def test_insights_and_registers(sources: Sources) -> None:
         "late": "happened after Insights was read",
         "nameless": "Insights does not name the wallet",
         "newer": "happened after the list was read",
+        "no_reinstall": None,
         "no_uninstall": None,
         "two_devices": "the list still shows it: removed from one of several devices",
         "unheard": None,
     }
-    assert sources.figures("verdict", "unexplained") == ("not explained", 2)
+    assert sources.figures("verdict", "unexplained") == ("not explained", 3)
 
 
 class Crm:
@@ -277,8 +281,8 @@ class Crm:
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
         con.execute(
-            "INSERT INTO crm.plans (plan_id, planned_at, scope, admitted) VALUES ('now', ?, 'all', TRUE)",
-            [datetime(2026, 3, 11, 3, 4, 30)],  # noqa: DTZ001  as stored
+            "INSERT INTO crm.plans (plan_id, planned_at, scope, admitted) VALUES"
+            " ('now', '2026-03-11 03:04:30', 'all', TRUE), ('before', '2026-03-10 03:04:30', 'all', TRUE)"
         )
 
     def plan(self, customer: str, action: str, reason: str, held: str | None, held_apple: str | None = None) -> None:
