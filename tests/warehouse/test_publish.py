@@ -2,7 +2,6 @@
 
 import json
 import stat
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 
 from tests.conftest import Data, Script
-from wallet_pipeline.warehouse.connection import transaction
 from wallet_pipeline.warehouse.parquet import PublishError
 from wallet_pipeline.warehouse.publish import ENUMS, PUBLISHED, Published, publish
 
@@ -151,71 +149,6 @@ def test_second_publication_replaces_the_first(data: Data, bi_file: Path) -> Non
     data.rows("INSERT INTO raw.snapshots (snapshot_id) VALUES ('newer')")
     publish_now(data, bi_file)
     assert (read(bi_file, "SELECT snapshot_id FROM snapshots"), files(data.folder)) == ([("newer",)], PUBLICATION)
-
-
-# Readers
-
-HOLD_OPEN = """
-    import sys, duckdb
-    con = duckdb.connect("data/wallet_bi.duckdb", read_only=True)
-    print("open", flush=True)
-    sys.stdin.readline()
-    print(con.execute("SELECT string_agg(snapshot_id) FROM snapshots").fetchall()[0][0])
-"""
-
-
-def test_open_reader_keeps_what_it_opened(data: Data, bi_file: Path, start_script: StartScript) -> None:
-    """A reader that has the file open while it is replaced goes on reading the old one."""
-    data.rows("INSERT INTO raw.snapshots (snapshot_id) VALUES ('old')")
-    publish_now(data, bi_file)
-    reader = start_script(HOLD_OPEN)
-    reader.wait_for("open")
-    data.rows("UPDATE raw.snapshots SET snapshot_id = 'new'")
-    publish_now(data, bi_file)
-    assert reader.process.communicate("\n", timeout=60)[0].strip() == "old"
-
-
-def test_new_reader_sees_the_new_file(data: Data, bi_file: Path, start_script: StartScript) -> None:
-    """A reader that opens the file while another one still reads the old one sees the new one."""
-    publish_now(data, bi_file)
-    start_script(HOLD_OPEN).wait_for("open")
-    data.rows("INSERT INTO raw.snapshots (snapshot_id) VALUES ('new')")
-    publish_now(data, bi_file)
-    reader = start_script(HOLD_OPEN)
-    assert reader.process.communicate("\n", timeout=60)[0].split() == ["open", "new"]
-
-
-READ_ON = """
-    import duckdb
-    seen = set()
-    while len(seen) < 6:
-        with duckdb.connect("data/wallet_bi.duckdb", read_only=True) as con:
-            first = con.execute("SELECT DISTINCT reason FROM snapshots").fetchall()
-            counts = con.execute("SELECT (SELECT count(*) FROM snapshots), (SELECT count(*) FROM crm_plan)").fetchone()
-            last = con.execute("SELECT DISTINCT plan_hash FROM crm_plan").fetchall()
-        if first != last or len(first) != 1 or counts != (1000, 1000):
-            raise SystemExit(f"a mixture: {first} {counts} {last}")
-        seen |= set(first)
-    print("never a mixture")
-"""
-
-
-def test_readers_never_see_a_mixture(data: Data, bi_file: Path, start_script: StartScript) -> None:
-    """A process that reads while the file is published again and again finds whole publications only."""
-    with data.open() as con:
-        con.execute("INSERT INTO raw.snapshots (snapshot_id, reason) SELECT range, '0' FROM range(1000)")
-        con.execute("INSERT INTO crm.plan (customer_key, plan_hash) SELECT range, '0' FROM range(1000)")
-        publish(con, bi_file)
-        reader = start_script(READ_ON)
-        deadline = time.monotonic() + 60
-        for number in range(1, 10_000):
-            if reader.process.poll() is not None or time.monotonic() > deadline:
-                break
-            with transaction(con):
-                con.execute("UPDATE raw.snapshots SET reason = ?", [str(number)])
-                con.execute("UPDATE crm.plan SET plan_hash = ?", [str(number)])
-            publish(con, bi_file)
-    assert reader.finish().strip() == "never a mixture"
 
 
 # What goes wrong
