@@ -27,6 +27,7 @@ from wallet_pipeline.warehouse.connection import connect
 LIMITS = TimeLimits(connect=5, silence=20, answer=30, call=60)
 _LONGEST = {
     "test_demo.py", "test_dev.py", "test_cli.py", "test_real_time.py", "test_touched.py", "test_sync_model.py",
+    "test_bi_readers.py",
 }  # fmt: skip
 
 

@@ -1,6 +1,8 @@
 """The documentation agrees with the code: nothing is missing, out of date, or broken."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -10,6 +12,7 @@ import click
 import duckdb
 import pytest
 
+from tests.warehouse.filled import fill
 from wallet_pipeline.cli import main
 from wallet_pipeline.definitions import defs
 from wallet_pipeline.settings import Settings
@@ -35,12 +38,8 @@ def _load_tables() -> ModuleType:
 
 tables = _load_tables()
 guide = "\n".join(page.read_text() for page in GUIDE)
-queries = [
-    code
-    for page in ("analysts", "trends", "explain", "reconciliation")
-    for language, code in _FENCE.findall((ROOT / f"docs/{page}.md").read_text())
-    if language == "sql"
-]
+queries = [code for language, code in _FENCE.findall(guide) if language == "sql"]
+scripts = [code for language, code in _FENCE.findall((ROOT / "docs/analysts.md").read_text()) if language == "python"]
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
@@ -142,22 +141,31 @@ def test_every_page_is_linked() -> None:
 
 @pytest.fixture(scope="module")
 def bi_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Publish an empty warehouse."""
-    folder = tmp_path_factory.mktemp("bi")
+    """Publish a warehouse with some rows in every table."""
+    folder = tmp_path_factory.mktemp("bi") / "data"
     with connect(folder / "warehouse.duckdb", wait=5) as con:
+        fill(con)
         return publish(con, folder / "wallet_bi.duckdb").file
 
 
 @pytest.mark.parametrize("query", queries, ids=lambda query: " ".join(query.split())[:40])
 def test_query_for_analysts_runs(bi_file: Path, query: str) -> None:
-    """Each query of the pages for analysts runs on the published file."""
+    """Each query of the README and the pages runs on the published file, over values of every type."""
     with duckdb.connect(bi_file, read_only=True) as con:
         con.execute(query).fetchall()
 
 
 def test_there_are_queries_for_analysts() -> None:
     """The queries are found at all."""
-    assert len(queries) >= 8
+    assert len(queries) >= 20
+
+
+@pytest.mark.parametrize("script", scripts, ids=range(len(scripts)))
+def test_python_for_analysts_runs(bi_file: Path, script: str) -> None:
+    """Each script of the page for analysts runs in the folder of the project."""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=bi_file.parent.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -1,5 +1,7 @@
 """The daily run through Dagster, on real services."""
 
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
@@ -7,12 +9,19 @@ from .conftest import Project, now
 
 
 def test_first_run_publishes_what_the_crm_then_holds(project: Project) -> None:
-    """A first run materialises everything, and each delivery is verified."""
+    """A first run materialises everything, each delivery is verified, and the files' places and sizes are told."""
     result = project.run()
     assert result.success
     outcomes = project.bi("SELECT DISTINCT outcome FROM crm_deliveries")
     assert outcomes == [("verified",)]
     assert project.check(result, "written_is_verified").passed
+    published = project.metadata(result, "bi_database")
+    assert published["bytes"] == Path(published["file"]).stat().st_size
+    files = [*Path(published["parquet"]).iterdir()]
+    assert (published["table_count"], published["parquet_bytes"]) == (
+        len(files),
+        sum(one.stat().st_size for one in files),
+    )
 
 
 def test_run_after_nothing_happened_writes_nothing(project: Project) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.conftest import Data, Script
@@ -12,7 +13,7 @@ from wallet_pipeline.warehouse import publish as publish_module
 from wallet_pipeline.warehouse.connection import transaction
 from wallet_pipeline.warehouse.publish import publish
 
-from .conftest import publish_now
+from .conftest import publish_now, read
 
 StartScript = Callable[[str], Script]
 PUBLICATIONS = 200
@@ -46,6 +47,19 @@ def test_new_reader_sees_the_new_file(data: Data, bi_file: Path, start_script: S
     publish_now(data, bi_file)
     reader = start_script(HOLD_OPEN)
     assert reader.process.communicate("\n", timeout=60)[0].split() == ["open", "new"]
+
+
+def test_program_sees_the_new_file_when_it_has_closed_all_connections(data: Data, bi_file: Path) -> None:
+    """Within a program a new connection shares the file that another one has open, as the page for analysts says."""
+    publish_now(data, bi_file)
+    with duckdb.connect(bi_file, read_only=True) as kept:
+        data.rows("INSERT INTO raw.snapshots (snapshot_id) VALUES ('new')")
+        publish_now(data, bi_file)
+        counts = [
+            read(bi_file, "SELECT count(*) FROM snapshots"),
+            kept.execute("SELECT count(*) FROM snapshots").fetchall(),
+        ]
+    assert [*counts, read(bi_file, "SELECT count(*) FROM snapshots")] == [[(0,)], [(0,)], [(1,)]]
 
 
 # A round reads two tables, one after the other, and compares the mark of the publication that all their rows bear. The
