@@ -60,20 +60,25 @@ def text(element: ET.Element) -> str:
     return "".join(element.itertext())
 
 
-def open_in_browser(file: Path, folder: Path) -> Opened:
-    """Open a file, with the browser's own files in a folder; skips the test where there is no browser."""
+def open_in_browser(file: Path, folder: Path) -> None:
+    """Open a file and leave in a folder what the browser tells of it; skips the test where there is no browser."""
     browser = next((path for name in NAMES if (path := shutil.which(name))), None)
     if browser is None:
         pytest.skip(f"There is no browser to open the report in: none of {', '.join(NAMES)} is installed.")
-    log = folder / "requests.json"
-    options = [f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}", "--enable-logging=stderr", "--dump-dom"]
-    done = subprocess.run(
-        [browser, *QUIET, *options, file.resolve().as_uri()],
-        capture_output=True, text=True, check=True, timeout=TIME_LIMIT_S,
-    )  # fmt: skip
-    events = [event.get("params", {}) for event in json.loads(log.read_text())["events"]]
-    # What the browser does for itself has no origin.
-    asked = [one["url"] for one in events if one.get("initiator", "not an origin") != "not an origin"]
-    body = done.stdout[done.stdout.index("<body>") : done.stdout.index("</body>")] + "</body>"
-    tree = ET.fromstring(body.replace("&nbsp;", " "))  # noqa: S314  written by the browser
-    return Opened(tree, re.findall(r":CONSOLE:\d+\] (.*)", done.stderr), asked)
+    told = [f"--user-data-dir={folder / 'profile'}", f"--log-net-log={folder / 'requests.json'}", "--dump-dom"]
+    with (folder / "dom.html").open("wb") as dom, (folder / "console").open("wb") as console:
+        command = [browser, *QUIET, *told, "--enable-logging=stderr", file.resolve().as_uri()]
+        subprocess.run(command, stdout=dom, stderr=console, check=True, timeout=TIME_LIMIT_S)
+
+
+def read_opened(folder: Path) -> Opened:
+    """Return the page that the browser has left in a folder."""
+    dom = (folder / "dom.html").read_text()
+    body = dom[dom.index("<body>") : dom.index("</body>")].replace("&nbsp;", " ") + "</body>"
+    events = [event.get("params", {}) for event in json.loads((folder / "requests.json").read_text())["events"]]
+    return Opened(
+        ET.fromstring(body),  # noqa: S314  written by the browser
+        re.findall(r":CONSOLE:\d+\] (.*)", (folder / "console").read_text()),
+        # What the browser does for itself has no origin.
+        [one["url"] for one in events if one.get("initiator", "not an origin") != "not an origin"],
+    )

@@ -3,16 +3,21 @@
 import random
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
 
+from tests.conftest import made_once
 from wallet_pipeline.derive.trends import derive_trends
 from wallet_pipeline.report.content import read_content
-from wallet_pipeline.report.page import render
+from wallet_pipeline.report.page import put_report, render
 from wallet_pipeline.warehouse.connection import migrate
+
+from .browser import Opened, open_in_browser, read_opened
 
 NOW = datetime(2026, 6, 10, 3, 7, tzinfo=UTC)
 ZONE = ZoneInfo("America/New_York")
@@ -28,32 +33,46 @@ TYPES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture
 def empty() -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a warehouse in which nothing was ever read."""
-    con = duckdb.connect()
-    con.execute("SET TimeZone = 'UTC'")
-    migrate(con)
-    yield con
-    con.close()
+    with duckdb.connect() as con:
+        migrate(con)
+        yield con
 
 
-@pytest.fixture(scope="package")
-def warehouse() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a warehouse with the trends of some months."""
-    con = duckdb.connect()
-    con.execute("SET TimeZone = 'UTC'")
-    migrate(con)
-    _fill(con, random.Random(7))  # noqa: S311  the same world every time
-    derive_trends(con, ZONE, NOW)
-    yield con
-    con.close()
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with a warehouse and its report."""
+    return made_once(tmp_path_factory, "reported", _make)
 
 
-@pytest.fixture(scope="package")
-def page(warehouse: duckdb.DuckDBPyConnection) -> str:
-    """Make the page."""
-    return render(read_content(warehouse), ZONE, NOW)
+@pytest.fixture(scope="session")
+def warehouse(made: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a warehouse with the trends of some months, to read."""
+    with duckdb.connect(made / "warehouse.duckdb", read_only=True) as con:
+        yield con
+
+
+@pytest.fixture(scope="session")
+def page(made: Path) -> str:
+    """Give its page."""
+    return (made / "report.html").read_text()
+
+
+@pytest.fixture(scope="session")
+def opened(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    """Give its page as a browser has it."""
+    return read_opened(made_once(tmp_path_factory, "opened", partial(open_in_browser, made / "report.html")))
+
+
+def _make(folder: Path) -> None:
+    with duckdb.connect(folder / "warehouse.duckdb") as con:
+        con.execute("SET TimeZone = 'UTC'")
+        migrate(con)
+        _fill(con, random.Random(7))  # noqa: S311  the same world every time
+        derive_trends(con, ZONE, NOW)
+        put_report(render(read_content(con), ZONE, NOW), folder / "report.html")
 
 
 def _fill(con: duckdb.DuckDBPyConnection, chance: random.Random) -> None:

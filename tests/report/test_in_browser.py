@@ -8,23 +8,14 @@ import pandas as pd
 import pytest
 
 from wallet_pipeline.report.figures import FIGURES
-from wallet_pipeline.report.page import put_report
 
-from .browser import SVG, Opened, open_in_browser
+from .browser import SVG, Opened, open_in_browser, read_opened
 from .conftest import TYPES
 
 NAMES = [one.name for one in FIGURES]
 ORDERED_STATUSES = ["both", "apple", "google", "none"]
 # The last day that is over in New York.
 LAST = pd.Timestamp("2026-06-08")
-
-
-@pytest.fixture(scope="module")
-def opened(page: str, tmp_path_factory: pytest.TempPathFactory) -> Opened:
-    """Open the page."""
-    folder = tmp_path_factory.mktemp("browser")
-    put_report(page, folder / "report.html")
-    return open_in_browser(folder / "report.html", folder)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +40,8 @@ def test_a_browser_would_tell(tmp_path: Path) -> None:
     """The errors and requests of another page are seen, so that their absence says something."""
     bad = tmp_path / "bad.html"
     bad.write_text('<body><svg><image href="http://127.0.0.1:9/x.png" /></svg><script>nope()</script></body>')
-    page = open_in_browser(bad, tmp_path)
+    open_in_browser(bad, tmp_path)
+    page = read_opened(tmp_path)
     assert page.requests == ["http://127.0.0.1:9/x.png"]
     assert "nope is not defined" in page.console[0]
 

@@ -1,7 +1,7 @@
 """The report as a file: small, without anybody in it, and put in place at once."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -14,7 +14,6 @@ from wallet_pipeline.report.content import read_content
 from wallet_pipeline.report.figures import FIGURES
 from wallet_pipeline.report.names import OTHERS, labels
 from wallet_pipeline.report.page import put_report, render
-from wallet_pipeline.warehouse.connection import migrate
 
 from .conftest import NOW, ZONE
 
@@ -49,19 +48,10 @@ FIVE_YEARS = """
 """
 
 
-@pytest.fixture
-def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a warehouse that the test fills."""
-    con = duckdb.connect()
-    migrate(con)
-    yield con
-    con.close()
-
-
-def test_five_years_make_a_small_file(con: duckdb.DuckDBPyConnection) -> None:
+def test_five_years_make_a_small_file(empty: duckdb.DuckDBPyConnection) -> None:
     """Five years of thirty pass types stay below two megabytes: summed up, and the largest types alone."""
-    con.execute(FIVE_YEARS)
-    content = read_content(con)
+    empty.execute(FIVE_YEARS)
+    content = read_content(empty)
     rows = {name: len(some) for name, some in content.rows.items()}
     assert (content.period, rows["installed"], rows["pass_types"], rows["cohorts"]) == ("week", 262, 21, 24 * 25 / 2)
     assert (rows["installed_by_type"], rows["time_to_install"], rows["hours_to_install"]) == (262 * 8, 36, 24 * 7)
@@ -70,12 +60,14 @@ def test_five_years_make_a_small_file(con: duckdb.DuckDBPyConnection) -> None:
 
 @pytest.mark.parametrize(("days", "period"), [(120, "day"), (121, "week"), (1830, "week"), (1831, "month")])
 def test_points_stand_for_longer_periods_in_longer_histories(
-    con: duckdb.DuckDBPyConnection, days: int, period: str
+    empty: duckdb.DuckDBPyConnection, days: int, period: str
 ) -> None:
     """A history of months is shown by the day, one of years by the week, and beyond five years by the month."""
-    con.execute("INSERT INTO adoption.calendar (day) SELECT '2020-01-01'::DATE + range::INTEGER FROM range(?)", [days])
-    con.execute("INSERT INTO adoption.adoption_daily (day, wallet) SELECT day, 'apple' FROM adoption.calendar")
-    content = read_content(con)
+    empty.execute(
+        "INSERT INTO adoption.calendar (day) SELECT '2020-01-01'::DATE + range::INTEGER FROM range(?)", [days]
+    )
+    empty.execute("INSERT INTO adoption.adoption_daily (day, wallet) SELECT day, 'apple' FROM adoption.calendar")
+    content = read_content(empty)
     assert content.period == period
     assert len(content.rows["installed"]) == {"day": days, "week": days // 7 + 1, "month": 61}[period]
 
