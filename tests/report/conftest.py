@@ -94,7 +94,7 @@ def _fill(con: duckdb.DuckDBPyConnection, chance: random.Random) -> None:
         events.append((created, "created", name, pass_type, ""))
         for wallet in ("apple", "google"):
             moment, installed, installed_at = created, False, None
-            for _ in range(chance.choice([0, 1, 1, 2, 3])):
+            for _ in range(chance.choice([0, 1, 2, 2, 3])):
                 moment = later(moment)
                 if moment < until:
                     installed, installed_at = not installed, moment
@@ -106,7 +106,7 @@ def _fill(con: duckdb.DuckDBPyConnection, chance: random.Random) -> None:
     insert("wallet.registers", registers)
     versions, now = [], []
     for number in range(CUSTOMERS):
-        moment, key = begin + timedelta(days=40 + number), f"customerId=C-{number}"
+        moment, key = begin + timedelta(days=40 + 1.7 * number), f"customerId=C-{number}"
         for version in range(3):
             status, ends = chance.choice(["none", "apple", "google", "both"]), later(moment)
             last = version == 2 or ends >= until

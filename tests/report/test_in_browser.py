@@ -1,5 +1,6 @@
 """The report in a browser: it opens alone, shows its charts, and says what the tables say."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -128,6 +129,18 @@ def test_installs_over_time(opened: Opened, daily: pd.DataFrame) -> None:
         [f"{week:%Y-%m-%d}", *map(count, row), str(int(row.iloc[0] + row.iloc[1] - row.iloc[2]))]
         for week, row in weeks.iterrows()
     ]
+
+
+@pytest.mark.parametrize("name", ["installs", "recent_days"])
+def test_what_left_hangs_down(opened: Opened, name: str) -> None:
+    """Bars of installs stand on the line from which those of uninstalls hang."""
+    tops: dict[str, list[float]] = {"installs": [], "uninstalls": []}
+    for path in opened.section(name).iter(f"{SVG}path"):
+        said = path.findtext(f"{SVG}title", ": 0").lower()
+        if not said.endswith(": 0"):
+            (top,) = re.findall(r"^M[-\d.]+,([-\d.]+)", path.attrib["d"])
+            tops["uninstalls" if "uninstalls" in said else "installs"].append(float(top))
+    assert max(tops["installs"]) <= min(tops["uninstalls"])
 
 
 def test_recent_days(opened: Opened, daily: pd.DataFrame) -> None:

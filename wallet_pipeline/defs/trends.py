@@ -32,7 +32,8 @@ _READS = {
 _NUMBERS = {
     "installations": "SELECT 'installed_' || wallet, count(*) FROM adoption.installations WHERE uninstalled_at IS NULL"
     " GROUP BY wallet",
-    "adoption_daily": "SELECT unnest(['installs', 'uninstalls']), unnest([sum(installs), sum(uninstalls)])::BIGINT"
+    "adoption_daily": "SELECT unnest(['installs_of_last_whole_day', 'uninstalls_of_last_whole_day']),"
+    " unnest([sum(installs), sum(uninstalls)])::BIGINT"
     " FROM adoption.adoption_daily WHERE day = (SELECT max(day) FROM adoption.calendar WHERE is_over) GROUP BY day",
     "status_daily": "SELECT 'customers_' || wallet_status, customers FROM adoption.status_daily"
     " WHERE day = (SELECT max(day) FROM adoption.status_daily)",
