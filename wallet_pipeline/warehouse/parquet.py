@@ -10,6 +10,7 @@ import duckdb
 
 from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.warehouse.files import sync
+from wallet_pipeline.warehouse.queries import read_query
 
 _SPILL = "spill"
 
@@ -109,12 +110,10 @@ def write_set(con: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:
     """Write each table and view of a database as a Parquet file, with its comments; return the rows in the files."""
     spill = folder / _SPILL
     con.execute(f"SET temp_directory = {_quoted(spill)}")
-    for (name,) in con.execute(
-        "SELECT table_name FROM duckdb_tables() UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal"
-    ).fetchall():
+    for name, comments in _comments(con).items():
         con.execute(
             f"COPY (FROM {name}) TO {_quoted(folder / f'{name}.parquet')}"
-            f" (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{_comments(con, name)}}})"
+            f" (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{comments}}})"
         )
     with suppress(FileNotFoundError):
         shutil.rmtree(spill)
@@ -124,19 +123,13 @@ def write_set(con: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:
     return dict(rows)
 
 
-def _comments(con: duckdb.DuckDBPyConnection, name: str) -> str:
-    """Return the comments of a table as members of a struct: `comment`, and `comment.<column>` for each column."""
-    comments = con.execute(
-        """
-        SELECT 'comment', comment FROM duckdb_tables() WHERE table_name = $1
-        UNION ALL
-        SELECT 'comment', comment FROM duckdb_views() WHERE view_name = $1
-        UNION ALL
-        SELECT 'comment.' || column_name, comment FROM duckdb_columns() WHERE table_name = $1
-        """,
-        [name],
-    ).fetchall()
-    return ", ".join(f'"{key}": {_quoted(comment or "")}' for key, comment in comments)
+def _comments(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Return by table the comments as members of a struct: `comment`, and `comment.<column>` for each column."""
+    comments: dict[str, list[str]] = {}
+    for source, column, comment in con.execute(read_query("wallet_pipeline.warehouse", "comments")).fetchall():
+        key = "comment" if column is None else f"comment.{column}"
+        comments.setdefault(source.removeprefix("main."), []).append(f'"{key}": {_quoted(comment or "")}')
+    return {name: ", ".join(members) for name, members in comments.items()}
 
 
 def _quoted(text: str | Path) -> str:

@@ -11,7 +11,7 @@ import duckdb
 from wallet_pipeline.warehouse.connection import migrate
 from wallet_pipeline.warehouse.files import put_in_place, remove
 from wallet_pipeline.warehouse.parquet import ParquetSets, PublishError, write_set
-from wallet_pipeline.warehouse.queries import one_row, row_count
+from wallet_pipeline.warehouse.queries import one_row, read_query, row_count
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +176,7 @@ def _copy_all(con: duckdb.DuckDBPyConnection) -> None:
             con.execute(f"CREATE VIEW bi.main.{name} AS {_over_published_tables(con, source)}")
         else:
             con.execute(f"CREATE TABLE bi.main.{name} AS SELECT {_columns(con, name)} FROM {source}")
-        _copy_comments(con, source, name)
+    _copy_comments(con)
 
 
 def _columns(con: duckdb.DuckDBPyConnection, name: str) -> str:
@@ -209,26 +209,15 @@ def _over_published_tables(con: duckdb.DuckDBPyConnection, view: str) -> str:
     return text
 
 
-def _copy_comments(con: duckdb.DuckDBPyConnection, source: str, name: str) -> None:
-    schema, table = source.split(".")
-    comments = con.execute(
-        """
-        SELECT NULL, comment FROM duckdb_tables()
-        WHERE database_name = current_database() AND schema_name = $1 AND table_name = $2
-        UNION ALL
-        SELECT NULL, comment FROM duckdb_views()
-        WHERE database_name = current_database() AND schema_name = $1 AND view_name = $2
-        UNION ALL
-        SELECT column_name, comment FROM duckdb_columns()
-        WHERE database_name = current_database() AND schema_name = $1 AND table_name = $2
-        """,
-        [schema, table],
-    ).fetchall()
-    for column, comment in comments:
-        kind = "VIEW" if name in _VIEWS else "TABLE"
-        what = f"{kind} bi.main.{name}" if column is None else f'COLUMN bi.main.{name}."{column}"'
-        text = (comment or "").replace("'", "''")
-        con.execute(f"COMMENT ON {what} IS '{text}'")
+def _copy_comments(con: duckdb.DuckDBPyConnection) -> None:
+    """Give the published tables and views, and their columns, the comments of what they are copies of."""
+    names = {source: name for name, source in PUBLISHED.items()}
+    for source, column, comment in con.execute(read_query("wallet_pipeline.warehouse", "comments")).fetchall():
+        if name := names.get(source):
+            kind = "VIEW" if name in _VIEWS else "TABLE"
+            what = f"{kind} bi.main.{name}" if column is None else f'COLUMN bi.main.{name}."{column}"'
+            text = (comment or "").replace("'", "''")
+            con.execute(f"COMMENT ON {what} IS '{text}'")
 
 
 def _counted(con: duckdb.DuckDBPyConnection, copy: duckdb.DuckDBPyConnection, name: str, in_parquet: int) -> int:
