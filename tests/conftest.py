@@ -1,6 +1,7 @@
 """A sandbox over real HTTP and a warehouse in a folder of its own, for all tests of the stages."""
 
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -85,6 +86,15 @@ class Tenant(Sandbox):
         for webhook in self.webhooks():
             self.http.delete(f"{self.api}/webhooks/{webhook['id']}", timeout=TIMEOUT_S).raise_for_status()
         self.control("DELETE", "/requests").raise_for_status()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for no garbage among what is loaded with the tests: it stays to the end, and each look would take it in."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -86,7 +86,7 @@ def test_first_runs_at_once_all_end_well(project: Project, checkout: Path) -> No
     """Two runs from the command line, in a new checkout, and one that Dagster started wait for each other."""
     with ThreadPoolExecutor(2) as threads:
         from_the_command_line = threads.map(_run, [checkout, checkout])
-        of_dagster = project.run()
+        of_dagster = project.run(alone=False)
         assert ([*from_the_command_line], of_dagster.success) == ([0, 0], True)
     assert project.rows("SELECT count(*) FROM raw.snapshots WHERE verdict = 'accepted'") == [(3,)]
 

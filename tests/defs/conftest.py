@@ -1,8 +1,10 @@
 """The whole project in a test: a sandbox with both services, a data folder, runs through Dagster."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,12 @@ from wallet_pipeline.sync.setup_crm import setup_crm
 
 PASSES = 80
 TIMEOUT_S = 30
+
+
+@cache
+def definitions() -> dg.Definitions:
+    """Return the project as Dagster loads it; once for all tests of a process, since loading it takes long."""
+    return defs()
 
 
 @dataclass(frozen=True)
@@ -43,20 +51,26 @@ class Project:
         assets: list[str] | None = None,
         config: Mapping[str, Mapping[str, str]] | None = None,
         tags: Mapping[str, str] | None = None,
+        alone: bool = True,
     ) -> dg.ExecuteInProcessResult:
-        """Run a job, or some of its assets, with config by asset; a failure is in the result, not raised."""
+        """Run a job, or some of its assets, with config by asset; a failure is in the result, not raised.
+
+        Unless other processes want the warehouse meanwhile, it is held open: opening it again, as each asset does, then
+        costs nothing.
+        """
         ops = {asset: {"config": dict(values)} for asset, values in (config or {}).items()}
-        return (
-            defs()
-            .resolve_job_def(job)
-            .execute_in_process(
-                instance=self.instance,
-                run_config={"ops": ops} if ops else None,
-                asset_selection=[dg.AssetKey(asset) for asset in assets] if assets else None,
-                tags=dict(tags or {}),
-                raise_on_error=False,
+        with self.data.open() if alone else nullcontext():
+            return (
+                definitions()
+                .resolve_job_def(job)
+                .execute_in_process(
+                    instance=self.instance,
+                    run_config={"ops": ops} if ops else None,
+                    asset_selection=[dg.AssetKey(asset) for asset in assets] if assets else None,
+                    tags=dict(tags or {}),
+                    raise_on_error=False,
+                )
             )
-        )
 
     def metadata(self, result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
         """Return the metadata values of an asset's materialisation in a run."""
@@ -76,6 +90,13 @@ class Project:
             if e.check_name == name and asset in {None, e.asset_key.to_user_string()}
         ]
         return evaluation
+
+    def check_alone(self, asset: str, name: str) -> dg.AssetCheckEvaluation:
+        """Run one check alone, as a click in the UI does, and return how it went."""
+        key = dg.AssetCheckKey(dg.AssetKey(asset), name)
+        everything = definitions().resolve_implicit_global_asset_job_def()
+        job = everything.get_subset(asset_check_selection={key}, asset_selection=set())
+        return self.check(job.execute_in_process(instance=self.instance, raise_on_error=False), name, asset)
 
     def failure(self, result: dg.ExecuteInProcessResult, asset: str) -> str:
         """Return the message with which an asset failed."""
@@ -110,12 +131,12 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-@pytest.fixture
-def bare_project(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    """Give a configured project with a world of its own; the CRM has not been set up yet."""
-    monkeypatch.chdir(tmp_path)  # no .env
-    with running(tmp_path / "state", "--passes", str(PASSES)) as sandbox, dg.DagsterInstance.ephemeral() as instance:
-        tenant = Tenant(sandbox.process, tmp_path / "state", sandbox.facts)
+@contextmanager
+def configured(folder: Path, data: Data, patch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """Configure a project with a world of its own in a folder; the CRM has not been set up yet."""
+    patch.chdir(folder)  # no .env
+    with running(folder / "state", "--passes", str(PASSES)) as sandbox, dg.DagsterInstance.ephemeral() as instance:
+        tenant = Tenant(sandbox.process, folder / "state", sandbox.facts)
         environment = {
             "WALLET_CREW_BASE_URL": tenant.facts["wallet_crew_url"],
             "WALLET_CREW_TENANT_ID": tenant.facts["tenant_id"],
@@ -126,7 +147,7 @@ def bare_project(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) ->
             "SETTLE_WINDOW": "0",
         }
         for name, value in environment.items():
-            monkeypatch.setenv(name, value)
+            patch.setenv(name, value)
         # Pacing has its own tests: here nobody waits for it.
         settings = f"{tenant.facts['hubspot_url']}/sandbox/settings"
         requests.patch(settings, json={"rate_limit": 100_000}, timeout=TIMEOUT_S).raise_for_status()
@@ -134,8 +155,20 @@ def bare_project(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
+def bare_project(tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """Give a configured project with a world of its own; the CRM has not been set up yet."""
+    with configured(tmp_path, data, monkeypatch) as project:
+        yield project
+
+
+@pytest.fixture
 def project(bare_project: Project) -> Project:
     """Give a configured project whose CRM has been set up."""
+    set_up_crm()
+    return bare_project
+
+
+def set_up_crm() -> None:
+    """Set the CRM up that the environment names."""
     with connect_hubspot(Settings()) as destination:
         setup_crm(destination)
-    return bare_project

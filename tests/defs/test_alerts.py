@@ -18,11 +18,10 @@ from tests.alerts.conftest import TOKEN, Hook, Mailbox
 from tests.conftest import Data
 from tests.waiting import wait_until
 from wallet_pipeline.alerts.alert import AlertError
-from wallet_pipeline.definitions import defs
 from wallet_pipeline.defs.alerts import alerts_sensor, tell
 from wallet_pipeline.settings import Settings
 
-from .conftest import Project, now
+from .conftest import Project, definitions, now
 from .test_checks import FIGHT
 from .test_daily import _delete_passes, _plan_a_mass_change
 
@@ -68,13 +67,6 @@ def alerted(project: Project, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> Pr
 def look(project: Project) -> int:
     """Look at the runs that have ended, and return how many alerts were sent."""
     return tell(project.instance, Settings(), now)
-
-
-def check(project: Project, asset: str, name: str) -> None:
-    """Run one check alone, as a click in the UI does."""
-    key = dg.AssetCheckKey(dg.AssetKey(asset), name)
-    job = defs().resolve_implicit_global_asset_job_def().get_subset(asset_check_selection={key}, asset_selection=set())
-    job.execute_in_process(instance=project.instance, raise_on_error=False)
 
 
 def test_failed_run_is_told_with_reason_and_next_step(alone: Project, hook: Hook) -> None:
@@ -168,12 +160,12 @@ def test_condition_is_told_while_it_lasts(
     alone: Project, hook: Hook, asset: str, name: str, damage: str, title: str, reason: str
 ) -> None:
     """Fights, drift and silence are told with figures, once however often they are found, and without names."""
-    check(alone, asset, name)
+    alone.check_alone(asset, name)
     assert look(alone) == 0
     with alone.data.open() as con:
         con.execute(damage)
     for alerts in (1, 0):
-        check(alone, asset, name)
+        alone.check_alone(asset, name)
         assert look(alone) == alerts
     (text,) = hook.texts
     assert title in text
@@ -186,7 +178,7 @@ def test_share_of_drift_is_a_setting(alone: Project, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("ALERT_DRIFT_SHARE", "0.06")
     with alone.data.open() as con:
         con.execute(DRIFT)
-    check(alone, "crm_contacts", "little_drift")
+    alone.check_alone("crm_contacts", "little_drift")
     assert look(alone) == 0
 
 
@@ -220,7 +212,7 @@ def test_sensor_does_nothing_until_a_channel_is_set(
 
 def test_killed_run_is_told(alone: Project, hook: Hook) -> None:
     """A run that Dagster counts as failed without any step is told with what Dagster says."""
-    job = defs().resolve_job_def("sync_changes")
+    job = definitions().resolve_job_def("sync_changes")
     run = alone.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
     alone.instance.report_run_failed(run, "The run has ended without a word.")
     assert look(alone) == 1

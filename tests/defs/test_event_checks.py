@@ -9,9 +9,8 @@ import dagster as dg
 import pytest
 
 from tests.conftest import Data
-from wallet_pipeline.definitions import defs
 
-from .conftest import now
+from .conftest import definitions, now
 
 FIRST_STEPS = ("signatures", "endpoint", "retries", "docs/troubleshooting.md")
 
@@ -51,7 +50,7 @@ class Warehouse:
     def _run(self, key: dg.AssetKey | dg.AssetCheckKey) -> dg.ExecuteInProcessResult:
         assets = {key} if isinstance(key, dg.AssetKey) else set()
         checks = {key} if isinstance(key, dg.AssetCheckKey) else set()
-        job = defs().resolve_job_def("daily").get_subset(asset_selection=assets, asset_check_selection=checks)
+        job = definitions().resolve_job_def("daily").get_subset(asset_selection=assets, asset_check_selection=checks)
         return job.execute_in_process(instance=self.instance)
 
     def _rows(self) -> int:

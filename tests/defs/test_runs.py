@@ -8,8 +8,9 @@ import dagster as dg
 import pytest
 from dagster._core.events import EngineEventData
 
-from wallet_pipeline.definitions import defs
 from wallet_pipeline.defs.runs import forget_old_runs, has_died
+
+from .conftest import definitions
 
 JOB = "sync_changes"
 
@@ -22,7 +23,7 @@ def instance(tmp_path: Path) -> dg.DagsterInstance:
 
 def start(instance: dg.DagsterInstance, pid: int | None = None) -> dg.RunRecord:
     """Book a run as going on, in a process if one is given."""
-    run = instance.create_run_for_job(defs().resolve_job_def(JOB), status=dg.DagsterRunStatus.STARTED)
+    run = instance.create_run_for_job(definitions().resolve_job_def(JOB), status=dg.DagsterRunStatus.STARTED)
     if pid:
         event = EngineEventData(metadata={"pid": dg.MetadataValue.text(str(pid))})
         instance.report_engine_event("Started process", run, event)

@@ -13,12 +13,11 @@ import dagster as dg
 import pytest
 
 from wallet_pipeline.collect.webhooks.inbox import Inbox, NewDelivery
-from wallet_pipeline.definitions import defs
 from wallet_pipeline.defs.resources import Pipeline
 from wallet_pipeline.defs.schedules import changes_sensor, sync_changes
 from wallet_pipeline.warehouse.connection import connect
 
-from .conftest import Project, now
+from .conftest import Project, definitions, now
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -94,7 +93,7 @@ def test_event_does_not_wait_for_a_slow_snapshot(project: Project, tmp_path: Pat
         while project.tenant.page_reads() == reads:
             assert daily.poll() is None
         receive(project, event)
-        changes = project.run("sync_changes")
+        changes = project.run("sync_changes", alone=False)
         assert (changes.success, daily.poll()) == (True, None)
     assert daily.returncode == 0
     assert project.metadata(changes, "crm_contacts")["verified"] == 1
@@ -183,4 +182,4 @@ def test_failed_crm_leaves_the_change_for_the_next_run(project: Project, monkeyp
 
 
 def _job() -> dg.JobDefinition:
-    return defs().resolve_job_def(sync_changes.name)
+    return definitions().resolve_job_def(sync_changes.name)

@@ -276,6 +276,27 @@ def _fill_templates(template: Path, folder: Path) -> None:
         setup_crm(account.destination())
 
 
+@pytest.fixture(scope="session")
+def delivered(tmp_path_factory: pytest.TempPathFactory, templates: Path) -> Path:
+    """Make the same folder after the customer C-1 was delivered with Apple, to copy."""
+    return made_once(tmp_path_factory, "delivered", partial(_deliver, templates))
+
+
+def _deliver(templates: Path, folder: Path) -> None:
+    shutil.copytree(templates, folder, dirs_exist_ok=True)
+    with open_account(folder) as account, closing(Pipeline(folder, account.destination(SYNC_TOKEN))) as pipeline:
+        account.add(email="ann@x.test", customer_id="C-1")
+        pipeline.customer("customerId=C-1", APPLE, email="ann@x.test")
+        pipeline.run()
+
+
+@pytest.fixture
+def beginning(request: pytest.FixtureRequest, templates: Path) -> Path:
+    """Name the folder of which account and pipeline begin as a copy: a test with a `record_id` has C-1 delivered."""
+    delivered: Path = request.getfixturevalue("delivered") if "record_id" in request.fixturenames else templates
+    return delivered
+
+
 @pytest.fixture
 def fresh_account(tmp_path: Path) -> Iterator[Account]:
     """Run an account that has no wallet properties."""
@@ -284,26 +305,25 @@ def fresh_account(tmp_path: Path) -> Iterator[Account]:
 
 
 @pytest.fixture
-def account(tmp_path: Path, templates: Path) -> Iterator[Account]:
+def account(tmp_path: Path, beginning: Path) -> Iterator[Account]:
     """Run an account that was set up."""
-    for file in templates.glob("crm.sqlite*"):
+    for file in beginning.glob("crm.sqlite*"):
         shutil.copy(file, tmp_path)
     with open_account(tmp_path) as account:
         yield account
 
 
 @pytest.fixture
-def pipeline(tmp_path: Path, account: Account, templates: Path) -> Iterator[Pipeline]:
+def pipeline(tmp_path: Path, account: Account, beginning: Path) -> Iterator[Pipeline]:
     """Return a sync between an empty warehouse and the account."""
-    shutil.copy(templates / "warehouse.duckdb", tmp_path)
+    shutil.copy(beginning / "warehouse.duckdb", tmp_path)
     with closing(Pipeline(tmp_path, account.destination(SYNC_TOKEN))) as pipeline:
         yield pipeline
 
 
 @pytest.fixture
 def record_id(account: Account, pipeline: Pipeline) -> str:
-    """Deliver the customer C-1 with Apple and return the record's id."""
-    found = account.add(email="ann@x.test", customer_id="C-1")
-    pipeline.customer("customerId=C-1", APPLE, email="ann@x.test")
-    pipeline.run()
+    """Return the id of the record of C-1, to whom Apple was delivered a minute ago."""
+    pipeline.now += timedelta(minutes=1)
+    (found,) = account.contacts()
     return found
