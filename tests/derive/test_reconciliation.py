@@ -172,9 +172,19 @@ def test_event_without_a_time_of_its_own_may_have_come_a_day_late(sources: Sourc
 def test_nothing_is_lost_before_the_first_delivery(sources: Sources) -> None:
     """Where nothing was ever delivered before the day, real time was not set up: its figures are null."""
     sources.insights(("10T12:00:00", "installed", "p1234"))
+    add_events(sources.con, [event("11T00:00:00", "first", "uninstalled")])
     sources.show("11T03:00:00", listed("p1234", apple="10T12:00:00"))
     sources.certify()
     assert sources.figures("verdict", "inbox_installs", "lost_events") == ("agree", None, None)
+
+
+def test_day_of_the_first_delivery_is_not_judged(sources: Sources) -> None:
+    """Real time began in the midst of it."""
+    sources.insights(("10T12:00:00", "installed", "p1234"))
+    add_events(sources.con, [event("10T06:00:00", "first")])
+    sources.show("11T03:00:00", listed("p1234", apple="10T12:00:00"))
+    sources.certify()
+    assert sources.figures("inbox_installs", "lost_events") == (None, None)
 
 
 def test_delivered_event_that_insights_lacks(sources: Sources) -> None:
@@ -305,8 +315,8 @@ class Crm:
 
 
 def test_customers_and_crm(sources: Sources) -> None:
-    """Who is held, skipped, refused or changed since has that as reason; who was verified is right; two have none."""
-    customers = ["asis", "sent", "held", "skip", "no", "date", "lost"]
+    """Who is held, skipped, refused or changed since has that as reason; who was verified is right; three have none."""
+    customers = ["asis", "sent", "held", "skip", "no", "date", "half", "lost"]
     passes = [listed(f"pass-{name}", name, apple="10T12:00:00") for name in customers]
     sources.show("11T03:00:00", *passes)
     sources.insights(*(("10T12:00:00", "installed", f"pass-{name}") for name in [*customers, "new"]))
@@ -319,13 +329,17 @@ def test_customers_and_crm(sources: Sources) -> None:
     crm.plan("no", "update", "changed", "none")
     sources.con.execute("INSERT INTO crm.rejections (customer_key, error_class) VALUES ('customerId=no', 'data')")
     crm.plan("date", "update", "changed", "apple", "10T12:02:00")
+    crm.plan("half", "update", "changed", "none", "10T12:00:00")
     crm.plan("lost", "update", "changed", "none")
+    # It held it once, and did not when it was read again.
+    crm.verify("lost", "apple", "10T12:00:00", at="10T12:05:00")
     crm.plan("left", "hold", "joined another customer", "apple", "10T12:00:00")
     add_events(sources.con, [event("11T03:05:00", "pass-new", identifiers={"customerId": "new"})])
     sources.certify(NIGHT + 10 * MINUTE)
     missing = "the customer has the wallet, the CRM does not say so"
     assert sources.differences("crm") == [
         ("customerId=date", "the CRM holds another date", None),
+        ("customerId=half", missing, None),
         ("customerId=held", missing, "held: settling"),
         ("customerId=left", "the CRM says that the customer has the wallet", "held: joined another customer"),
         ("customerId=lost", missing, None),
@@ -333,14 +347,17 @@ def test_customers_and_crm(sources: Sources) -> None:
         ("customerId=no", missing, "listed in crm_rejections: data"),
         ("customerId=skip", missing, "skipped: not in the CRM"),
     ]
-    assert sources.figures("customers_installed", "crm_installed", "held_customers") == (8, 4, 2)
+    assert sources.figures("customers_installed", "crm_installed", "held_customers") == (9, 4, 2)
 
 
 def test_time_from_event_to_verified_field(sources: Sources) -> None:
     """It runs from the event to the first reading that showed its time, also where the webhook never came."""
     sources.show("11T03:00:00", listed("p1234", "1", apple="10T12:00:00"), listed("p2345", "2", apple="10T13:00:00"))
     sources.insights(("10T12:00:00", "installed", "p1234"), ("10T13:00:00", "installed", "p2345"))
+    sources.insights(("10T13:00:10", "uninstalled", "p2345"))
     crm = Crm(sources.con)
+    # What was true just before either event is not that event.
+    crm.verify("2", "apple", "10T12:59:30", at="10T12:59:50")
     crm.verify("1", "apple", "10T12:00:00", at="10T12:01:30")
     crm.verify("1", "apple", "10T12:00:00", at="11T03:05:00")
     crm.verify("2", "apple", "10T13:00:20", at="10T13:02:30")
@@ -389,6 +406,24 @@ def test_day_is_certified_when_insights_was_read_whole(sources: Sources) -> None
     sources.read(10, at=datetime(2026, 3, 10, 23, 59, tzinfo=UTC))
     sources.con.execute("DELETE FROM wallet.reconciliation")
     assert sources.certify() == [date(2026, 3, 9)]
+
+
+def test_day_of_which_insights_lacks_the_last_hours_waits(sources: Sources) -> None:
+    """In New York the 10th of March ends at four in the morning of the 11th, UTC: a day that was not read yet."""
+    sources.con.execute("DELETE FROM raw.insights_days WHERE day >= '2026-03-11'")
+    sources.show("10T09:00:00")
+    sources.show("11T09:00:00")
+    now = datetime(2026, 3, 11, 9, 5, tzinfo=UTC)
+    assert sources.certify(now, "America/New_York") == [date(2026, 3, 9)]
+    sources.read(11, at=now)
+    assert sources.certify(now, "America/New_York") == [date(2026, 3, 9), DAY]
+
+
+def test_list_of_before_the_end_of_the_day_says_nothing_of_its_end(sources: Sources) -> None:
+    """What is installed is told by a list that was begun after the day; without one it is not known."""
+    sources.show("10T12:00:00", listed("p1234", apple="10T11:00:00"))
+    sources.certify()
+    assert sources.figures("pass_api_installs", "pass_api_installed") == (1, None)
 
 
 def test_day_with_an_hour_less(sources: Sources) -> None:
