@@ -192,6 +192,17 @@ def test_day_without_events_is_known(world: Tenant, data: Data) -> None:
     )
 
 
+def test_day_is_known_as_of_when_it_was_asked_for(world: Tenant, data: Data) -> None:
+    """An answer that comes after midnight does not make the day before whole: the time is that before the call."""
+    with world.client() as service:
+        moments = (LONG_AGO.isoformat(), "2020-01-02")
+        read_insights(
+            data.open, service, PROPERTIES, LONG_AGO, LONG_AGO + DAY,
+            lambda: datetime.fromisoformat(moments[min(world.queries(), 1)]).replace(tzinfo=UTC),
+        )  # fmt: skip
+    assert data.rows("SELECT fetched_at::DATE FROM raw.insights_days") == [(LONG_AGO,)]
+
+
 def test_day_read_twice_is_booked_once(world: Tenant, data: Data) -> None:
     """A day that is read again keeps one booking."""
     read(data, world, LONG_AGO, LONG_AGO + 2 * DAY)

@@ -92,10 +92,12 @@ def read_insights(
     while todo:
         start, end = todo.pop()
         calls += 1
+        # What happens while Insights answers may be missing from the answer.
+        asked_at = clock()
         try:
             answer = client.query_insights(_kql(properties, start, end))
             with open_warehouse() as con, _typed(con, answer, start, end):
-                counted, changed = _store(con, start, end, clock())
+                counted, changed = _store(con, start, end, asked_at)
         except (QueryTimeoutError, _CutError) as error:
             if end - start <= _ONE_DAY:
                 raise _too_large(start, error) from error
