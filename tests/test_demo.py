@@ -69,6 +69,13 @@ def test_daily_run_after_the_events_finds_nothing(demo: subprocess.CompletedProc
     assert "The tables are the same, row for row" in demo.stdout
 
 
+def test_report_is_named(demo: subprocess.CompletedProcess[str], folder: Path) -> None:
+    """The last lines name the report for marketers, which lies there with charts of the demonstration's world."""
+    (named,) = re.findall(r"^The report: +(.*)$", demo.stdout, re.MULTILINE)
+    assert Path(named) == (folder / "data" / "demo" / "report.html").resolve()
+    assert Path(named).read_text().count("<svg") == 12
+
+
 def test_real_credentials_stay_out(demo: subprocess.CompletedProcess[str], folder: Path) -> None:
     """The user's own .env has no part in the demonstration."""
     assert demo.returncode == 0

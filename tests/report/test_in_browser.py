@@ -98,7 +98,7 @@ def test_numbers_at_the_top(opened: Opened, warehouse: duckdb.DuckDBPyConnection
             some = daily[(daily["day"] <= end) & (daily["day"] > end - pd.Timedelta(days=days))]
             flows |= {f"{kind}_{days}{when}": count(some[kind].sum()) for kind in ("installs", "uninstalls")}
         net = daily[(daily["day"] <= LAST) & (daily["day"] > LAST - pd.Timedelta(days=days))]["net"].sum()
-        flows[f"net_{days}"] = f"{net:+d}"
+        flows[f"net_{days}"] = f"{net:+,d}"
     assert opened.numbers() == {
         "customers": count(status.sum()),
         **{f"customers_{name}": count(status[name]) for name in ORDERED_STATUSES},

@@ -14,7 +14,7 @@ COHORTS, MONTHS = 24, 36
 
 _WALLETS = (Series("apple", "Apple Wallet", BLUE), Series("google", "Google Wallet", ORANGE))
 _BY_WALLET = {one.column: one.title for one in _WALLETS}
-_PERIOD = {"period": "{period} from"}
+_PERIOD = {"period": "{Period} from"}
 
 
 @dataclass(frozen=True)

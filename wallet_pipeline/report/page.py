@@ -18,6 +18,8 @@ from wallet_pipeline.report.figures import COHORTS, FIGURES, LARGEST_DRAWN, LARG
 from wallet_pipeline.report.svg import draw
 from wallet_pipeline.warehouse.files import sync
 
+_LIMITS = {"listed": LARGEST_LISTED, "drawn": LARGEST_DRAWN, "cohorts": COHORTS, "months": MONTHS}
+
 
 class ReportError(ExplainedError):
     """The report could not be written; the last good one is still in place."""
@@ -68,12 +70,9 @@ def put_report(page: str, file: Path) -> None:
 
 
 def _section(figure: Figure, content: Content) -> Section:
-    words = {
-        "period": content.period, "listed": LARGEST_LISTED, "drawn": LARGEST_DRAWN, "cohorts": COHORTS,
-        "months": MONTHS,
-    }  # fmt: skip
+    words = {"period": content.period, "Period": content.period.capitalize(), **_LIMITS}
     meaning = figure.meaning.format(**words)
-    headings = [heading.format(**words).capitalize() for heading in figure.columns.values()]
+    headings = [heading.format(**words) for heading in figure.columns.values()]
     rows = content.rows[figure.name]
     cells = [[_cell(figure, name, row) for name in figure.columns] for row in rows]
     chart = Markup(draw(figure.chart(rows), _alternative(figure.title, headings, cells))) if rows else Markup()  # noqa: S704
