@@ -10,7 +10,6 @@ from importlib.resources import files
 from typing import Any
 
 import duckdb
-import pandas as pd
 
 from wallet_pipeline.clients.http import UnexpectedAnswerError
 from wallet_pipeline.clients.wallet_crew import QueryTimeoutError, WalletCrew
@@ -161,6 +160,8 @@ def _typed(con: duckdb.DuckDBPyConnection, answer: list[list[Any]], start: date,
     """Lay an answer down as the temporary tables insights_rows and insights_counts for the length of a block."""
     if any(len(row) != len(_COLUMNS) or isinstance(cell, bool | list | dict) for row in answer for cell in row):
         raise _misshapen(start, end)
+    import pandas as pd  # noqa: PLC0415  loading it takes each process longer than this step, and no other needs it
+
     texts = [[_whole(cell) for cell in row] for row in answer]
     con.register("answer", pd.DataFrame(texts, columns=_COLUMNS, dtype="string"))
     con.execute(f"CREATE OR REPLACE TEMP TABLE insights_rows AS {query('insights_rows')}").fetchall()
