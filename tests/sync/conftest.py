@@ -67,6 +67,7 @@ class Account:
     def __init__(self, url: str) -> None:
         self.url = url
         self._http = requests.Session()
+        self._http.trust_env = False  # else each request would look through the whole environment for a proxy
 
     def close(self) -> None:
         """Close the connections."""
