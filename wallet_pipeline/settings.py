@@ -140,6 +140,10 @@ class Settings(BaseSettings):
         ("activeRegistrationCount", "additionalInformation.activeRegistrationCount"),
         description="Where a delivery counts the devices on which the pass is still installed.",
     )
+    event_source_at: Paths = Field(
+        ("registrationSource", "additionalInformation.registrationSource"),
+        description="Where a delivery says where the registration came from: `medium` and `origin`, or a text.",
+    )
     data_dir: Path = Field(
         Path("data"), description="Folder of the warehouse, the inbox, the analysts' files and the report."
     )
@@ -187,7 +191,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "event_type_at", "event_id_at", "event_time_at", "event_pass_id_at", "event_pass_type_at", "event_wallet_at",
-        "event_identifiers_at", "event_active_count_at", mode="before",
+        "event_identifiers_at", "event_active_count_at", "event_source_at", mode="before",
     )  # fmt: skip
     @classmethod
     def _paths(cls, value: object) -> object:

@@ -127,6 +127,15 @@ def test_event_becomes_a_row(data: Data, inbox_file: Path) -> None:
     ]
 
 
+def test_source_of_old_deliveries_is_read_again(data: Data, inbox_file: Path) -> None:
+    """Deliveries that were taken before their source was looked for tell it when they are read again."""
+    receive(inbox_file, [told(1, registrationSource={"medium": "email", "origin": "shop", "tags": []}), told(2)])
+    take(data, replace(MAPPING, source=()))
+    assert events(data, "acquisition_source") == [(None,), (None,)]
+    assert again(data).understood_differently == 1
+    assert events(data, "acquisition_source") == [("email/shop",), (None,)]
+
+
 def test_delivery_that_is_not_understood_is_kept_with_its_reason(data: Data, inbox_file: Path) -> None:
     """What says nothing of an install is a row of its own, with the reason."""
     first, second = receive(inbox_file, [b"\xff", told(1, eventType="Pass:Created")], at=START)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from operator import add
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -56,9 +57,24 @@ def histories(draw: st.DrawFn) -> History:
             # What was never installed has no change; what is has both.
             at = draw(moments)
             registers[pass_id, wallet] = (installed, at if installed else None, at if installed else changed)
-    return History(days, [*set(events)], registers, listed, draw(st.lists(moments, max_size=2)), draw(versions()))
+    sources = draw(
+        st.lists(
+            st.tuples(
+                st.builds(add, st.sampled_from([at for at, *_ in events]) | moments, offsets_of_clocks),
+                st.sampled_from(PASSES),
+                st.just("apple"),
+                st.sampled_from(["email", "qrcode/shop"]),
+            ),
+            max_size=6,
+        )
+    )
+    snapshots = draw(st.lists(moments, max_size=2))
+    return History(days, [*set(events)], registers, listed, snapshots, draw(versions()), sources)
 
 
+offsets_of_clocks = st.sampled_from(
+    [timedelta(0), timedelta(seconds=-60), timedelta(seconds=-61), timedelta(seconds=2)]
+)
 wallets = st.sampled_from(["apple", "apple", "apple", "google", ""])
 
 
@@ -96,6 +112,13 @@ def fill(con: duckdb.DuckDBPyConnection, history: History) -> None:
         con.execute(f"DELETE FROM {table}")
         if values:
             con.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values[0]))})", values)
+    con.execute("DELETE FROM raw.wallet_events")
+    for at, pass_id, wallet, source in history.sources:
+        con.execute(
+            "INSERT INTO raw.wallet_events (occurred_at, kind, pass_id, wallet, acquisition_source)"
+            " VALUES (?, 'installed', ?, ?, ?)",
+            [at, pass_id, wallet, source],
+        )
     con.execute("DELETE FROM raw.snapshots")
     for at in history.snapshots:
         con.execute("INSERT INTO raw.snapshots (started_at, verdict, complete) VALUES (?, 'accepted', TRUE)", [at])
@@ -128,6 +151,7 @@ def test_tables_are_what_counting_says(shared: Warehouse, history: History, zone
     times = f"created_month, pass_type, wallet, passes, installed_passes, {hours}, within_1_day"
     assert rows(times, "time_to_install") == sorted(oracle.time_to_install(), key=str)
     assert rows("*", "churn") == sorted(oracle.churn(), key=str)
+    assert rows("*", "adoption_by_source") == sorted(oracle.by_source(), key=str)
     assert rows("*", "status_daily") == sorted(oracle.status_daily(), key=str)
     assert rows("*", "wallet_switches") == sorted(oracle.switches(), key=str)
 

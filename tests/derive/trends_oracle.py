@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -27,6 +27,8 @@ class History:
     snapshots: list[datetime]
     # Customer, status, from, to.
     statuses: list[tuple[str, str, datetime, datetime | None]]
+    # Moment, pass id, wallet, source: deliveries that tell where an install came from.
+    sources: list[tuple[datetime, str, str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Spell:
     number: int
     begin: datetime | None
     end: datetime | None
+    source: str | None = None
 
     def holds(self, moment: datetime) -> bool:
         """Whether it goes on just before a moment."""
@@ -85,8 +88,21 @@ class Oracle:
         for pass_id, wallet in sorted({*told, *self.history.registers}):
             spells = _walk(sorted(told[pass_id, wallet]))
             self._put_right(spells, self.history.registers.get((pass_id, wallet)))
+            sources = self._sources(spells, pass_id, wallet)
             for number, (begin, end) in enumerate(spells, start=1):
-                yield Spell(pass_id, wallet, self.types.get(pass_id, ""), number, begin, end)
+                source = sources.get(number - 1)
+                yield Spell(pass_id, wallet, self.types.get(pass_id, ""), number, begin, end, source)
+
+    def _sources(self, spells: list[list[datetime | None]], pass_id: str, wallet: str) -> dict[int, str]:
+        """Return where installations came from, by their place, as the first delivery says that tells it."""
+        found: dict[int, str] = {}
+        for moment, of_pass, of_wallet, source in sorted(self.history.sources):
+            if (of_pass, of_wallet) != (pass_id, wallet):
+                continue
+            begun = [n for n, (begin, _) in enumerate(spells) if (begin or _LONG_AGO) <= moment + timedelta(minutes=1)]
+            if begun and moment < (spells[begun[-1]][1] or _NEVER):
+                found.setdefault(begun[-1], source)
+        return found
 
     def _put_right(
         self, spells: list[list[datetime | None]], register: tuple[bool, datetime | None, datetime | None] | None
@@ -207,6 +223,15 @@ class Oracle:
             ),
             key=str,
         )
+
+    def by_source(self) -> list[tuple[Any, ...]]:
+        """Return month, type, wallet, source, installs, still installed."""
+        groups: dict[tuple[Any, ...], list[bool]] = defaultdict(list)
+        for one in self.spells:
+            if day := self.day_of(one.begin):
+                key = (day.replace(day=1), one.pass_type, one.wallet, one.source or "unknown")
+                groups[key].append(one.end is None)
+        return sorted((*key, len(goes_on), sum(goes_on)) for key, goes_on in groups.items())
 
     def status_daily(self) -> list[tuple[Any, ...]]:
         """Return day, status, customers."""

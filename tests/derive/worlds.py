@@ -406,6 +406,7 @@ def delivery_row(delivery: Delivery) -> tuple[Any, ...]:
         "webhook",
         None,
         None,
+        None,
     )
 
 

@@ -137,6 +137,17 @@ def test_parts_of_the_payload_can_be_left_out(hooks: Hooks, receiver: Receiver, 
     assert set(with_it) - set(without_it) == names
 
 
+def test_source_of_a_registration_is_told_only_on_demand(hooks: Hooks, receiver: Receiver) -> None:
+    """Where a switch asks for it, payloads of installs, and no others, say where the registration came from."""
+    hooks.create(receiver.url)
+    advance(hooks, installs=1)
+    hooks.configure(with_source=True)
+    advance(hooks, installs=1)
+    advance(hooks, uninstalls=1)
+    told = [body.get("registrationSource") for body in receiver.bodies()]
+    assert (told[0], set(told[1] or {}), told[2]) == (None, {"tags", "medium", "origin", "userAgent"}, None)
+
+
 def test_secret_of_the_pass_is_told_only_on_demand(hooks: Hooks, receiver: Receiver) -> None:
     """A payload carries the pass's secret only where the switch asks for it."""
     hooks.create(receiver.url)

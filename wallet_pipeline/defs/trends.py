@@ -16,7 +16,7 @@ from wallet_pipeline.warehouse.queries import row_count
 
 _READS = {
     "calendar": ["insights_daily"],
-    "installations": ["insights_daily", "pass_snapshot", "wallet_registers", "pass_customers"],
+    "installations": ["insights_daily", "pass_snapshot", "wallet_registers", "pass_customers", "wallet_events"],
     "created_passes": ["insights_daily", "pass_customers"],
     "adoption_daily": ["calendar", "installations", "created_passes"],
     "adoption_weekly": ["adoption_daily"],
@@ -24,6 +24,7 @@ _READS = {
     "adoption_cohorts": ["calendar", "installations", "created_passes"],
     "time_to_install": ["installations", "created_passes"],
     "churn": ["calendar", "installations"],
+    "adoption_by_source": ["calendar", "installations"],
     "status_daily": ["calendar", "customer_status_changes"],
     "wallet_switches": ["calendar", "customer_status_changes"],
 }

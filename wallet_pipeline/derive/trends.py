@@ -12,7 +12,7 @@ from wallet_pipeline.warehouse.connection import naive, transaction
 # Each table after those that it is counted from.
 TABLES = (
     "calendar", "installations", "created_passes", "adoption_daily", "adoption_weekly", "adoption_monthly",
-    "adoption_cohorts", "time_to_install", "churn", "status_daily", "wallet_switches",
+    "adoption_cohorts", "time_to_install", "churn", "adoption_by_source", "status_daily", "wallet_switches",
 )  # fmt: skip
 _PERIODS = {"adoption_weekly": "week", "adoption_monthly": "month"}
 

@@ -14,6 +14,12 @@ from wallet_pipeline.sandbox.world import iso, micros
 
 _OPPOSITES = {"Pass:Installed": "Pass:Uninstalled", "Pass:Uninstalled": "Pass:Installed"}
 
+_SOURCES: list[dict[str, Any]] = [
+    {"tags": [], "medium": "email", "origin": "https://shop.example.com/card?customer=1", "userAgent": "Mozilla/5.0"},
+    {"tags": ["summer"], "medium": "qrcode", "origin": None, "userAgent": "Mozilla/5.0"},
+    {"tags": [], "medium": None, "origin": None, "userAgent": "Mozilla/5.0"},
+]
+
 
 def payload(happening: Happening, settings: WebhookSettings) -> bytes:
     """Return the body of a delivery: UTF-8, as compact as .NET writes it."""
@@ -35,6 +41,10 @@ def _rest(happening: Happening, settings: WebhookSettings) -> dict[str, Any]:
     rest |= {name: event.properties[name] for name in ("passId", "passType", "device") if name in event.properties}
     if settings.with_active_count and "activeRegistrationCount" in event.properties:
         rest["activeRegistrationCount"] = event.properties["activeRegistrationCount"]
+    if settings.with_source and event.eventType == "Pass:Installed":
+        rest["registrationSource"] = _SOURCES[
+            int(hashlib.sha256(event.properties["passId"].encode()).hexdigest(), 16) % 3
+        ]
     if settings.with_identifiers:
         rest |= {"identifiers": body["identifiers"], "metadata": body["metadata"]}
     if settings.with_secret:

@@ -22,6 +22,7 @@ class WebhookSettings(BaseModel):
     with_timestamp: bool = Field(default=True, description="payloads carry timestamp")
     with_identifiers: bool = Field(default=True, description="payloads carry the pass's identifiers and metadata")
     with_active_count: bool = Field(default=True, description="payloads carry activeRegistrationCount")
+    with_source: bool = Field(default=False, description="payloads of installs carry registrationSource")
     with_secret: bool = Field(default=False, description="payloads carry the pass's secret, which nobody may keep")
 
     delay_seconds: float = Field(default=0, ge=0, description="every event is sent that much later")

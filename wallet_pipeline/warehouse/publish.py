@@ -41,6 +41,7 @@ PUBLISHED = {
     "adoption_cohorts": "adoption.adoption_cohorts",
     "time_to_install": "adoption.time_to_install",
     "churn": "adoption.churn",
+    "adoption_by_source": "adoption.adoption_by_source",
     "status_daily": "adoption.status_daily",
     "wallet_switches": "adoption.wallet_switches",
     "event_arrivals": "wallet.event_arrivals",

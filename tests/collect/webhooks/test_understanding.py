@@ -48,6 +48,7 @@ EVENT = Event(
     active_registrations=2,
     pass_type="loyalty",
     identifiers='{"customerId":"C-1","email":"a@example.com"}',
+    acquisition_source=None,
 )
 
 
@@ -343,6 +344,31 @@ def test_without_an_event_id_the_body_is_the_id(value: Any) -> None:
 def test_pass_type_is_text_or_absent(value: Any, kept: str | None) -> None:
     """A pass type of another JSON type counts as absent."""
     assert event(passType=value).pass_type == kept
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ({"tags": ["a"], "medium": "email", "origin": "newsletter", "userAgent": "Mozilla"}, "email/newsletter"),
+        ({"medium": "email", "origin": None}, "email"),
+        ({"medium": " ", "origin": "https://shop.example.com/card?customer=7#top"}, "https://shop.example.com/card"),
+        ({"medium": "é 💳", "origin": "<b>"}, "é 💳/<b>"),
+        ("app", "app"),
+        *((value, None) for value in (None, {}, {"medium": 1, "origin": ["a"]}, {"tags": ["a"]}, 5, True, ["app"])),
+        *((value, None) for value in ("a\nb", "x" * 201, "\ud83d", "?customer=7")),
+    ],
+)
+def test_source_of_a_registration_is_medium_and_origin(value: Any, kept: str | None) -> None:
+    """Of where a registration came from medium and origin are kept, or a text; what cannot be read counts as absent."""
+    assert event(registrationSource=value).acquisition_source == kept
+
+
+def test_source_may_stand_below_the_additional_information() -> None:
+    """As for the counts it is not published where the source hangs; other places are a setting."""
+    below = {"registrationSource": {"medium": "qrcode"}}
+    assert event(additionalInformation=below).acquisition_source == "qrcode"
+    mapping = EventMapping.from_settings(Settings.model_construct(event_source_at=("metadata.note",)))
+    assert said(TOLD, mapping) == EVENT._replace(acquisition_source="x")
 
 
 @pytest.mark.parametrize(("value", "kept"), [(0, 0), (3, 3), ("0", 0), (" 12 ", 12), (10**18 - 1, 10**18 - 1)])

@@ -13,4 +13,5 @@ SELECT
     unnest($active_registrations::BIGINT[]) AS active_registrations,
     unnest($pass_type::VARCHAR[]) AS pass_type,
     unnest($identifiers::VARCHAR[]) AS identifiers,
+    unnest($acquisition_source::VARCHAR[]) AS acquisition_source,
     unnest($reason::VARCHAR[]) AS reason

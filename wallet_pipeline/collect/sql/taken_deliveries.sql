@@ -2,7 +2,7 @@
 -- Read by replay. The columns are those of outcomes, in the same order.
 SELECT
     delivery_id, received_at, source, pass_id, wallet, kind, event_id, occurred_at, time_is_receipt,
-    active_registrations, pass_type, identifiers, NULL::VARCHAR AS reason
+    active_registrations, pass_type, identifiers, acquisition_source, NULL::VARCHAR AS reason
 FROM raw.wallet_events
 WHERE delivery_id IS NOT NULL
 UNION ALL BY NAME

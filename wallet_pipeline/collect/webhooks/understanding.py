@@ -31,6 +31,7 @@ _TIME = re.compile(
     r"\d{4}-\d\d-\d\d(?:[Tt ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:[.,]\d+)?)?)?(?P<zone>[Zz]|[+-]\d\d(?::?\d\d)?)?",
     re.ASCII,
 )
+_QUERY = re.compile(r"[?#].*", re.DOTALL)
 _TOKENS = re.compile(rb'\\.|["{}\[\]]', re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:u[0-9a-f]{4}|.)")
 _NUL = r"\u0000"
@@ -52,6 +53,7 @@ class Event(NamedTuple):
     active_registrations: int | None
     pass_type: str | None
     identifiers: str | None
+    acquisition_source: str | None
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class EventMapping:
     wallet: Paths
     identifiers: Paths
     active_count: Paths
+    source: Paths
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "EventMapping":
@@ -86,6 +89,7 @@ class EventMapping:
             wallet=_paths(settings.event_wallet_at),
             identifiers=_paths(settings.event_identifiers_at),
             active_count=_paths(settings.event_active_count_at),
+            source=_paths(settings.event_source_at),
         )
 
 
@@ -125,6 +129,7 @@ def _event(delivery: Delivery, mapping: EventMapping, body: dict[str, Any]) -> E
         active_registrations=_count(_first(roots, mapping.active_count)),
         pass_type=_pass_type(_first(roots, mapping.pass_type)),
         identifiers=_canonical(_first(roots, mapping.identifiers)),
+        acquisition_source=_source(_first(roots, mapping.source)),
     )
 
 
@@ -261,6 +266,16 @@ def _count(value: Any) -> int | None:
     if not _COUNT.fullmatch(written):
         raise _NotUnderstoodError("active count is no whole number from 0 up")
     return int(written)
+
+
+def _source(value: Any) -> str | None:
+    """Return medium/origin, or the text that stands there; an origin without its query, which may name a person.
+
+    None for what cannot be read: where an install came from is less than that it came.
+    """
+    parts = [value.get("medium"), value.get("origin")] if isinstance(value, dict) else [value]
+    texts = [_QUERY.sub("", part).strip() for part in parts if type(part) is str]
+    return _name("/".join(text for text in texts if text))
 
 
 def _canonical(identifiers: Any) -> str | None:

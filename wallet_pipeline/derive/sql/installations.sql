@@ -57,6 +57,15 @@ corrected AS (
     FROM wallet.registers r
     LEFT JOIN (FROM spells WHERE is_last) s USING (pass_id, wallet)
     WHERE r.installed AND (s.pass_id IS NULL OR s.uninstalled_at < r.installed_at)
+),
+-- Which installation an event belongs to that tells where it came from: the clock of who sent it may be a minute behind.
+sources AS (
+    SELECT e.pass_id, e.wallet, c.installed_at, min_by(e.acquisition_source, (e.occurred_at, e.acquisition_source)) AS acquisition_source
+    FROM (FROM raw.wallet_events WHERE kind = 'installed' AND acquisition_source IS NOT NULL) e
+    ASOF JOIN (SELECT *, coalesce(installed_at, '-infinity') AS begins_at FROM corrected) c
+        ON c.pass_id = e.pass_id AND c.wallet = e.wallet AND c.begins_at <= e.occurred_at + INTERVAL 1 MINUTE
+    WHERE c.uninstalled_at IS NULL OR e.occurred_at < c.uninstalled_at
+    GROUP BY ALL
 )
 SELECT
     c.pass_id, c.wallet,
@@ -64,7 +73,8 @@ SELECT
     coalesce(nullif(p.pass_type, ''), t.pass_type, '') AS pass_type,
     coalesce(p.created_at, t.created_at) AS created_at,
     c.installed_at, c.uninstalled_at, c.begin_told_by,
-    CASE WHEN c.uninstalled_at IS NOT NULL THEN c.end_told_by END AS end_told_by
+    CASE WHEN c.uninstalled_at IS NOT NULL THEN c.end_told_by END AS end_told_by,
+    s.acquisition_source
 FROM corrected c
 LEFT JOIN wallet.pass_customers p USING (pass_id)
 LEFT JOIN (
@@ -72,3 +82,4 @@ LEFT JOIN (
     FROM raw.insights_events
     GROUP BY pass_id
 ) t USING (pass_id)
+LEFT JOIN sources s ON s.pass_id = c.pass_id AND s.wallet = c.wallet AND s.installed_at IS NOT DISTINCT FROM c.installed_at
