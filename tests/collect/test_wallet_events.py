@@ -131,9 +131,9 @@ def test_source_of_old_deliveries_is_read_again(data: Data, inbox_file: Path) ->
     """Deliveries that were taken before their source was looked for tell it when they are read again."""
     receive(inbox_file, [told(1, registrationSource={"medium": "email", "origin": "shop", "tags": []}), told(2)])
     take(data, replace(MAPPING, source=()))
-    assert events(data, "acquisition_source") == [(None,), (None,)]
+    assert events(data, "acquisition_source") == [None, None]
     assert again(data).understood_differently == 1
-    assert events(data, "acquisition_source") == [("email/shop",), (None,)]
+    assert events(data, "acquisition_source") == ["email/shop", None]
 
 
 def test_delivery_that_is_not_understood_is_kept_with_its_reason(data: Data, inbox_file: Path) -> None:

@@ -253,3 +253,25 @@ def test_day_on_which_nothing_happened_is_a_row_of_zeros(shared: Warehouse) -> N
         for day, installs in zip(days(START.date(), 3), [1, 0, 0], strict=True)
         for wallet in ("apple", "google")
     ]
+
+
+def test_source_belongs_to_the_installation_that_goes_on(shared: Warehouse) -> None:
+    """The first event of an installation that tells a source counts, up to a minute before it; others are nobody's."""
+    turns = [(START, "installed"), (START + DAY, "uninstalled"), (START + 2 * DAY, "installed")]
+    events = [(at, kind, pass_id, "apple") for at, kind in turns for pass_id in ("a", "b")]
+    nobodys = [(86_400, "at the end"), (2 * 86_400 - 61, "too early")]
+    told = [(-60, "email"), (5, "second device"), (2 * 86_400 + 2, "qrcode"), (2 * 86_400 + 3, "app")]
+    sources = [
+        (START + timedelta(seconds=after), pass_id, "apple", source)
+        for pass_id, moments_told in (("a", nobodys + told), ("b", nobodys))
+        for after, source in moments_told
+    ]
+    fill(shared.con, History(days(START.date(), 3), events, {}, {}, [], [], sources))
+    derive_trends(shared.con, ZoneInfo("UTC"), datetime(2026, 4, 1, tzinfo=UTC))
+    found = "SELECT pass_id, number, acquisition_source FROM adoption.installations ORDER BY ALL"
+    assert shared.con.execute(found).fetchall() == [
+        ("a", 1, "email"),
+        ("a", 2, "qrcode"),
+        ("b", 1, None),
+        ("b", 2, None),
+    ]
