@@ -17,7 +17,8 @@ switches AS (
 )
 SELECT c.day, s.from_status, s.to_status, count(*) AS customers
 FROM switches s
-JOIN adoption.calendar c ON s.moment >= c.starts_at AND s.moment < c.ends_at
-WHERE s.from_status <> s.to_status
+-- Not a join by both bounds: of two million switches that one takes eight times as long.
+ASOF JOIN (FROM adoption.calendar) c ON s.moment >= c.starts_at
+WHERE s.moment < c.ends_at AND s.from_status <> s.to_status
 GROUP BY ALL
 ORDER BY ALL
