@@ -76,6 +76,7 @@ ENUMS: dict[str, dict[str, tuple[str, ...]]] = {
     "adoption_cohorts": {"wallet": (*_WALLETS, "any")},
     "time_to_install": {"wallet": (*_WALLETS, "any")},
     "churn": {"wallet": _WALLETS},
+    "adoption_by_source": {"wallet": _WALLETS},
     "status_daily": {"wallet_status": _STATUSES},
     "wallet_switches": {"from_status": ("new", *_STATUSES), "to_status": (*_STATUSES, "gone")},
     "event_arrivals": {"wallet": _WALLETS, "kind": _EVENTS},
