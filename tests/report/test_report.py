@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -10,10 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import Script
+from wallet_pipeline.report.charts import BLUE, Series, bars
 from wallet_pipeline.report.content import read_content
+from wallet_pipeline.report.errors import ReportError
 from wallet_pipeline.report.figures import FIGURES
 from wallet_pipeline.report.names import OTHERS, labels
 from wallet_pipeline.report.page import put_report, render
+from wallet_pipeline.report.svg import draw
 
 from .conftest import NOW, ZONE
 
@@ -125,10 +129,26 @@ def test_labels_can_be_told_apart(names: list[str]) -> None:
     assert all(0 < len(label) <= 40 + len(" (100)") for label in shown.values())
 
 
+def test_death_while_drawing_is_told(warehouse: duckdb.DuckDBPyConnection) -> None:
+    """What ends the library that draws, such as a control character, ends neither the run nor the next report."""
+    content = read_content(warehouse)
+    rows = [row | {"pass_type": "bell \x07"} for row in content.rows["pass_types"]]
+    with pytest.raises(ReportError, match=r"has died\. The last good report is still in place\. Run again"):
+        render(replace(content, rows={**content.rows, "pass_types": rows}), ZONE, NOW)
+
+
+def test_chart_that_lacks_a_number_is_none() -> None:
+    """A chart from which the library has left something out, without a word, is noticed: no report is made of it."""
+    rows = [{"day": "toString", "passes": 1}, {"day": "2026-01-01", "passes": 1}]
+    with pytest.raises(ReportError, match=r"Of 2 numbers only 0 were drawn\. The last good report is still in place\."):
+        draw(bars(rows, "day", [Series("passes", "Passes", BLUE)], "passes"), "Chart: passes.")
+
+
 PUT_IN_TROUBLE = """
     import os, resource
     from pathlib import Path
-    from wallet_pipeline.report.page import ReportError, put_report
+    from wallet_pipeline.report.errors import ReportError
+    from wallet_pipeline.report.page import put_report
 
     {trouble}
     try:

@@ -44,7 +44,7 @@ def lines(rows: Rows, x: str, series: Sequence[Series], y_title: str, say: Say =
 
 
 def lines_by(rows: Rows, x: str, by: str, value: str, y_title: str, say: Say = count) -> Spec:
-    """Return a line for each name in the column `by`, at most eight, over the column `x`."""
+    """Return a line for each name in the column `by`, at most eight, over the column `x`; colours follow the rows."""
     names = dict.fromkeys(row[by] for row in rows)
     marks = [_mark(row[x], row[by], row[value], say) for row in rows]
     return _lines(marks, dict(zip(names, _PALETTE, strict=False)), _scale(y_title))
@@ -70,7 +70,7 @@ def bars(rows: Rows, x: str, series: Sequence[Series], y_title: str, *, of_all: 
 def ranking(rows: Rows, x: str, series: Sequence[Series], y_title: str) -> Spec:
     """Return a lying bar for each row, from top to bottom."""
     return {
-        "data": {"values": _marks(rows, x, series)},
+        "data": {"values": _marks([{**row, x: _apart(row[x])} for row in rows], x, series)},
         "width": _WIDTH * 3 // 4,
         "height": _ROW * len(rows),
         "mark": "bar",
@@ -140,7 +140,17 @@ def _marks(rows: Rows, x: str, series: Iterable[Series], say: Say = count) -> li
 
 def _mark(x: str, series: str, value: float, say: Say, *, down: bool = False) -> Spec:
     """Return what is drawn at a place, with its number in words."""
-    return {"x": x, "series": series, "value": -value if down else value, "text": f"{x}, {series}: {say(value)}"}
+    return {
+        "x": x,
+        "series": series,
+        "value": -value if down else value,
+        "text": f"{x.strip()}, {series}: {say(value)}",
+    }
+
+
+def _apart(name: str) -> str:
+    """Return a name that Vega's tables do not hold from the beginning, as they do `toString`: its bar would be lost."""
+    return f" {name}"
 
 
 def _scale(title: str, digits: str = ",") -> Spec:

@@ -1,6 +1,6 @@
 """The report as one HTML file, put in place at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,36 +11,36 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from wallet_pipeline.errors import ExplainedError
 from wallet_pipeline.report import numbers
 from wallet_pipeline.report.content import Content
+from wallet_pipeline.report.errors import ReportError
 from wallet_pipeline.report.figures import COHORTS, FIGURES, LARGEST_DRAWN, LARGEST_LISTED, MONTHS, Figure
-from wallet_pipeline.report.svg import draw
+from wallet_pipeline.report.svg import draw_all
 from wallet_pipeline.warehouse.files import sync
 
 _LIMITS = {"listed": LARGEST_LISTED, "drawn": LARGEST_DRAWN, "cohorts": COHORTS, "months": MONTHS}
 
 
-class ReportError(ExplainedError):
-    """The report could not be written; the last good one is still in place."""
-
-
 @dataclass(frozen=True)
 class Section:
-    """A figure as the page has it: texts, its chart and the cells of its table."""
+    """A figure as the page has it, without its chart: texts, and the cells of its table."""
 
     name: str
     title: str
     meaning: str
     headings: list[str]
     cells: list[list[str]]
-    chart: Markup
+
+    def alternative(self) -> str:
+        """Return what the chart says to those who cannot see it."""
+        last = ", ".join(f"{heading}: {cell}" for heading, cell in zip(self.headings, self.cells[-1], strict=True))
+        return f"Chart: {self.title}. The last of {len(self.cells)} rows of its table says: {last}."
 
 
 def render(content: Content, zone: ZoneInfo, now: datetime) -> str:
     """Return the page, of a moment in the time zone by whose days was counted, or else in `zone`.
 
-    Names are text in it, wherever they come from: nothing of them is taken for HTML or a script.
+    Names are text in it, wherever they come from: nothing of them is taken for HTML or a script. Raises ReportError.
     """
     zone = ZoneInfo(content.headline["time_zone"] or zone.key)
     pages = Environment(
@@ -49,7 +49,9 @@ def render(content: Content, zone: ZoneInfo, now: datetime) -> str:
     pages.filters |= {"count": numbers.count, "share": numbers.share}
     made = f"{now.astimezone(zone):%Y-%m-%d %H:%M} {zone.key}"
     sections = [_section(one, content) for one in FIGURES]
-    return pages.get_template("page.html").render(top=content.headline, sections=sections, made=made, zone=zone.key)
+    return pages.get_template("page.html").render(
+        top=content.headline, sections=sections, charts=_charts(content, sections), made=made, zone=zone.key
+    )
 
 
 def put_report(page: str, file: Path) -> None:
@@ -75,8 +77,7 @@ def _section(figure: Figure, content: Content) -> Section:
     headings = [heading.format(**words) for heading in figure.columns.values()]
     rows = content.rows[figure.name]
     cells = [[_cell(figure, name, row) for name in figure.columns] for row in rows]
-    chart = Markup(draw(figure.chart(rows), _alternative(figure.title, headings, cells))) if rows else Markup()  # noqa: S704
-    return Section(figure.name, figure.title, meaning, headings, cells, chart)
+    return Section(figure.name, figure.title, meaning, headings, cells)
 
 
 def _cell(figure: Figure, column: str, row: Mapping[str, Any]) -> str:
@@ -87,6 +88,11 @@ def _cell(figure: Figure, column: str, row: Mapping[str, Any]) -> str:
     return value if isinstance(value, str) else say(value)
 
 
-def _alternative(title: str, headings: list[str], cells: list[list[str]]) -> str:
-    newest = ", ".join(f"{heading}: {cell}" for heading, cell in zip(headings, cells[-1], strict=True))
-    return f"Chart: {title}. The last of {len(cells)} rows of its table says: {newest}."
+def _charts(content: Content, sections: Sequence[Section]) -> dict[str, Markup]:
+    """Return the charts of those sections that have rows, by name, as the page takes them over."""
+    some = {one.name: one.alternative() for one in sections if one.cells}
+    specs = [figure.chart(content.rows[figure.name]) for figure in FIGURES if figure.name in some]
+    return {
+        name: Markup(svg)  # noqa: S704  drawn by us, names are escaped in it
+        for name, svg in zip(some, draw_all(specs, list(some.values())), strict=True)
+    }

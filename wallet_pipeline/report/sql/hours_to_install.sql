@@ -6,4 +6,4 @@ FROM adoption.time_to_install t
 JOIN shown_types s USING (pass_type)
 WHERE t.wallet = 'any' AND t.p50_hours IS NOT NULL AND s.place <= $largest
     AND t.created_month > (SELECT max(created_month) - to_months($months::INTEGER) FROM adoption.time_to_install)
-ORDER BY t.created_month, s.place
+ORDER BY s.place, t.created_month

@@ -11,4 +11,4 @@ WITH days AS (
 SELECT date_trunc($period, day)::DATE AS period, pass_type, max_by(installed, day)::BIGINT AS installed
 FROM days
 GROUP BY period, place, pass_type
-ORDER BY period, place
+ORDER BY place, period
