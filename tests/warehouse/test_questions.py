@@ -61,11 +61,12 @@ ANSWERS = {
 }
 
 
-@pytest.fixture
-def answered(data: Data, bi_file: Path) -> Path:
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Path:
     """Publish a short history of three customers."""
+    data = Data(tmp_path_factory.mktemp("answered") / "data", template)
     data.rows(HISTORY)
-    return publish_now(data, bi_file).file
+    return publish_now(data, data.folder / "wallet_bi.duckdb").file
 
 
 @pytest.mark.parametrize("question", ANSWERS)

@@ -16,6 +16,7 @@ from wallet_pipeline.collect.webhooks.understanding import EventMapping
 from wallet_pipeline.support.customers import SeveralCustomersError, UnknownCustomerError
 from wallet_pipeline.support.forget.contact import Contact, ContactError, clear_contact
 from wallet_pipeline.warehouse.connection import WarehouseError
+from wallet_pipeline.warehouse.parquet import PublishError
 
 from .conftest import (
     ANNA,
@@ -323,6 +324,23 @@ def test_word_that_names_nobody_removes_nothing(home: Installation, typed: str) 
     assert ("Did you mean customerId=K-anna-1042?" in str(told.value)) == (typed == "K-anna-1042")
     assert [home.rows(f"FROM raw.{table} ORDER BY ALL") for table in ("passes", "wallet_events")] == everything
     assert len(bodies(home)) == HER_DELIVERIES + OTHER_DELIVERIES
+
+
+# The analysts' files
+
+
+def test_erasure_that_cannot_be_published_is_told_and_finished_later(home: Installation) -> None:
+    """A folder of somebody's where the Parquet files belong stops it; out of the way, the next call ends it."""
+    link = home.settings.data_dir / "bi"
+    link.unlink()
+    link.mkdir()
+    (link / "theirs.txt").write_text("theirs")
+    with pytest.raises(PublishError, match="is not what this pipeline puts there"):
+        home.forgetting().remove(ANNA, clear_crm=False)
+    assert (link / "theirs.txt").read_text() == "theirs"
+    link.rename(link.with_name("theirs"))
+    assert home.forgetting().finish()
+    assert (home.found_in(), home.files_with()) == (set(), set())
 
 
 # The inbox
