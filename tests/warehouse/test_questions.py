@@ -36,6 +36,9 @@ INSERT INTO adoption.installations (pass_id, wallet, number, created_at, install
 INSERT INTO adoption.adoption_daily (day, pass_type, wallet, installs, uninstalls, installed_passes) VALUES
     ('2026-01-05', 'loyalty', 'google', 0, 1, 0), ('2026-01-05', 'offer', 'google', 2, 0, 2),
     ('2026-01-05', 'loyalty', 'apple', 1, 0, 1);
+INSERT INTO adoption.adoption_by_source VALUES
+    ('2026-01-01', 'loyalty', 'apple', 'email/shop.example', 2, 1), ('2026-01-01', 'loyalty', 'google', 'unknown', 1, 0),
+    ('2026-02-01', 'offer', 'apple', 'email/shop.example', 1, 1);
 INSERT INTO adoption.status_daily VALUES ('2026-01-05', 'none', 2), ('2026-01-05', 'apple', 1);
 INSERT INTO adoption.adoption_cohorts
     (created_month, pass_type, wallet, months_since, passes, installed_passes, retained_passes, retained_share) VALUES
@@ -58,6 +61,7 @@ ANSWERS = {
         "loyalty apple 2026-01-01 3 1 1 0.333",
         "offer any 2026-02-01 2 2 2 1.0",
     ],
+    "By acquisition source, where an event told it": ["email/shop.example 3 2", "unknown 1 0"],
 }
 
 
