@@ -37,7 +37,8 @@ INSERT INTO adoption.adoption_daily (day, pass_type, wallet, installs, uninstall
     ('2026-01-05', 'loyalty', 'google', 0, 1, 0), ('2026-01-05', 'offer', 'google', 2, 0, 2),
     ('2026-01-05', 'loyalty', 'apple', 1, 0, 1);
 INSERT INTO adoption.adoption_by_source VALUES
-    ('2026-01-01', 'loyalty', 'apple', 'email/shop.example', 2, 1), ('2026-01-01', 'loyalty', 'google', 'unknown', 1, 0),
+    ('2026-01-01', 'loyalty', 'apple', 'email/shop.example', 2, 1),
+    ('2026-01-01', 'loyalty', 'google', 'unknown', 1, 0),
     ('2026-02-01', 'offer', 'apple', 'email/shop.example', 1, 1);
 INSERT INTO adoption.status_daily VALUES ('2026-01-05', 'none', 2), ('2026-01-05', 'apple', 1);
 INSERT INTO adoption.adoption_cohorts
