@@ -92,7 +92,7 @@ READ_ON = """
         time.sleep(0.05)
     print(len(seen))
 """
-READERS = {"first": "of_file", "second": "of_file", "third": "of_folder", "fourth": "of_folder"}
+READERS = {"first": "of_file", "second": "of_folder"}
 # Opens the file and a Parquet file once, and looks again when all is over. Counts the old files that it still occupies.
 HOLD_FOR_HOURS = """
     import sys, duckdb
@@ -140,10 +140,10 @@ def publish_again_and_again(data: Data, bi_file: Path, readers: list[tuple[Scrip
 def test_hundreds_of_publications_and_readers_do_not_meet(
     data: Data, bi_file: Path, start_script: StartScript, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """200 publications under four readers that begin anew each time, and one that holds on through all of them.
+    """200 publications under two readers that begin anew each time, and one that holds on through all of them.
 
-    None meets an error or a mixture of two publications; the one that holds on keeps what it opened, and the disk space
-    of the old file is free when it closes.
+    One reads the file, one the folder. None meets an error or a mixture of two publications; the one that holds on
+    keeps what it opened, and the disk space of the old file is free when it closes.
     """
     published = {"crm_links": "crm.links", "unusable_deliveries": "raw.unusable_deliveries"}
     monkeypatch.setattr(publish_module, "PUBLISHED", published)
