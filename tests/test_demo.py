@@ -73,7 +73,7 @@ def test_report_is_named(demo: subprocess.CompletedProcess[str], folder: Path) -
     """The last lines name the report for marketers, which lies there with charts of the demonstration's world."""
     (named,) = re.findall(r"^The report: +(.*)$", demo.stdout, re.MULTILINE)
     assert Path(named) == (folder / "data" / "demo" / "report.html").resolve()
-    assert Path(named).read_text().count("<svg") == 12
+    assert Path(named).read_text().count("<svg") == 13
 
 
 def test_real_credentials_stay_out(demo: subprocess.CompletedProcess[str], folder: Path) -> None:

@@ -31,6 +31,7 @@ TYPES = [
     "x" * 300 + "1", "x" * 300 + "2", "{{ 7 * 7 }}", " two\n lines\x07\t", "\u202eright to left", "__proto__", "null",
     "\\", "$period", "(no type)", "\u4e2d\u6587", "url(http://127.0.0.1:9/y.png)", "last but one", "last",
 ]  # fmt: skip
+SOURCES = [None, "qr/shop", "email/spring", "constructor", "a.b[0]/</script>", *(f"partner/{n}" for n in range(20))]
 
 
 @pytest.fixture
@@ -103,6 +104,11 @@ def _fill(con: duckdb.DuckDBPyConnection, chance: random.Random) -> None:
     insert("raw.insights_days", [(FIRST_DAY + timedelta(days=n), until) for n in range(DAYS)])
     insert("raw.insights_events", events)
     insert("wallet.pass_customers", passes)
+    installs = [event for event in events if event[1] == "installed"]
+    origins = chance.choices(SOURCES, range(len(SOURCES) + 4, 4, -1), k=len(installs))
+    told = [(*event[:3], event[4], origin) for event, origin in zip(installs, origins, strict=True)]
+    columns = "occurred_at, kind, pass_id, wallet, acquisition_source"
+    con.executemany(f"INSERT INTO raw.wallet_events ({columns}) VALUES (?, ?, ?, ?, ?)", told)
     insert("wallet.registers", registers)
     versions, now = [], []
     for number in range(CUSTOMERS):

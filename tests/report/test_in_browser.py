@@ -264,6 +264,19 @@ def test_reinstalls(opened: Opened, warehouse: duckdb.DuckDBPyConnection) -> Non
     ]
 
 
+def test_sources(opened: Opened, warehouse: duckdb.DuckDBPyConnection) -> None:
+    """The sources with most installs have a row each, whatever they are called; the others are added up."""
+    frame = warehouse.execute("FROM adoption.adoption_by_source").df()
+    sums = frame.groupby("acquisition_source", as_index=False)[["installs", "still_installed"]].sum()
+    sums["ended"] = sums["installs"] - sums["still_installed"]
+    sums = sums.sort_values(["installs", "acquisition_source"], ascending=[False, True])
+    rows = sums[["acquisition_source", "still_installed", "ended"]].to_numpy().tolist()
+    others = sums.iloc[20:][["still_installed", "ended"]].sum()
+    expected = [*rows[:20], ["all others", *others]]
+    assert opened.table("sources") == [[name, count(goes_on), count(ended)] for name, goes_on, ended in expected]
+    assert {"constructor", "unknown", "a.b[0]/</script>"} <= {row[0] for row in opened.table("sources")}
+
+
 def test_statuses(opened: Opened, warehouse: duckdb.DuckDBPyConnection) -> None:
     """Customers by status are those at the end of the week's last day; both, apple, google, none from the bottom up."""
     frame = warehouse.execute("FROM adoption.status_daily").df()

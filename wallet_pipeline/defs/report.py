@@ -27,6 +27,7 @@ _PLOTTED = (
         "adoption_cohorts",
         "time_to_install",
         "churn",
+        "adoption_by_source",
         "status_daily",
         "wallet_switches",
     ],

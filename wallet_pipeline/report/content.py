@@ -1,6 +1,6 @@
 """What the report shows, read from the warehouse: counts, and nothing else."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -36,10 +36,15 @@ def read_content(con: duckdb.DuckDBPyConnection) -> Content:
         (headline,) = _rows(con.execute(query("headline")))
         period = _period(headline["days"])
         con.execute(f"CREATE OR REPLACE TEMP TABLE shown_types AS {query('shown_types')}")
-        names = con.execute("SELECT pass_type FROM shown_types ORDER BY place").fetchall()
-        shown = labels(name for (name,) in names)
-        rows = {one.name: [_readable(row, shown) for row in _read(con, one, period)] for one in FIGURES}
+        types = con.execute("SELECT pass_type FROM shown_types ORDER BY place").fetchall()
+        found = {one.name: _read(con, one, period) for one in FIGURES}
         con.execute("DROP TABLE shown_types")
+    sources = [row["acquisition_source"] for row in found["sources"]]
+    names = {
+        "pass_type": labels(name for (name,) in types),
+        "acquisition_source": labels(name for name in sources if name is not None),
+    }
+    rows = {figure: [_readable(row, names) for row in some] for figure, some in found.items()}
     return Content(headline, rows, period)
 
 
@@ -49,7 +54,7 @@ def _period(days: int) -> str:
     return "week" if days <= _BY_WEEK else "month"
 
 
-def _read(con: duckdb.DuckDBPyConnection, figure: Figure, period: str) -> Iterable[dict[str, Any]]:
+def _read(con: duckdb.DuckDBPyConnection, figure: Figure, period: str) -> list[dict[str, Any]]:
     sql = query(figure.name)
     return _rows(con.execute(sql, dict(figure.limits) | ({"period": period} if "$period" in sql else {})))
 
@@ -59,17 +64,14 @@ def _rows(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _readable(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return a row with its dates and pass types as they are shown."""
-    return {
-        name: names.get(value, OTHERS)
-        if name == "pass_type"
-        else _as_text(value, name)
-        if isinstance(value, date)
-        else value
-        for name, value in row.items()
-    }
+def _readable(row: Mapping[str, Any], names: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """Return a row with its dates and names as they are shown."""
+    return {column: _shown(column, value, names) for column, value in row.items()}
 
 
-def _as_text(day: date, column: str) -> str:
-    return f"{day:%Y-%m}" if column in _MONTHS else day.isoformat()
+def _shown(column: str, value: Any, names: Mapping[str, Mapping[str, str]]) -> Any:
+    if column in names:
+        return names[column].get(value, OTHERS)
+    if isinstance(value, date):
+        return f"{value:%Y-%m}" if column in _MONTHS else value.isoformat()
+    return value

@@ -10,7 +10,7 @@ from wallet_pipeline.report.charts import BLUE, GREEN, GREY, OLIVE, ORANGE, RED,
 
 # How much is shown: the page opens at once, however long the history and however many the pass types.
 LARGEST_LISTED, LARGEST_DRAWN = 20, 7
-COHORTS, MONTHS = 24, 36
+COHORTS, MONTHS, YEAR = 24, 36, 12
 
 _WALLETS = (Series("apple", "Apple Wallet", BLUE), Series("google", "Google Wallet", ORANGE))
 _BY_WALLET = {one.column: one.title for one in _WALLETS}
@@ -236,6 +236,23 @@ FIGURES = (
         ),
         dict.fromkeys(("within_1_day", "within_7_days", "within_30_days"), numbers.share),
         {"months": MONTHS},
+    ),
+    Figure(
+        "sources",
+        "Where installs came from",
+        "Installs of the last {year} months, by the source that an event told (medium/origin), and how many of them go"
+        " on; the {listed} sources with most installs, all others added up.",
+        {"acquisition_source": "Source", "still_installed": "Installed since", "ended": "Removed again"},
+        partial(
+            charts.ranking,
+            x="acquisition_source",
+            series=(
+                Series("still_installed", "installed since", GREEN),
+                Series("ended", "removed again", RED),
+            ),
+            y_title="installs",
+        ),
+        limits={"largest": LARGEST_LISTED, "months": YEAR},
     ),
     Figure(
         "statuses",

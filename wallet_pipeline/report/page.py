@@ -14,11 +14,11 @@ from markupsafe import Markup
 from wallet_pipeline.report import numbers
 from wallet_pipeline.report.content import Content
 from wallet_pipeline.report.errors import ReportError
-from wallet_pipeline.report.figures import COHORTS, FIGURES, LARGEST_DRAWN, LARGEST_LISTED, MONTHS, Figure
+from wallet_pipeline.report.figures import COHORTS, FIGURES, LARGEST_DRAWN, LARGEST_LISTED, MONTHS, YEAR, Figure
 from wallet_pipeline.report.svg import draw_all
 from wallet_pipeline.warehouse.files import sync
 
-_LIMITS = {"listed": LARGEST_LISTED, "drawn": LARGEST_DRAWN, "cohorts": COHORTS, "months": MONTHS}
+_LIMITS = {"listed": LARGEST_LISTED, "drawn": LARGEST_DRAWN, "cohorts": COHORTS, "months": MONTHS, "year": YEAR}
 
 
 @dataclass(frozen=True)
