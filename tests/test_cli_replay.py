@@ -2,13 +2,17 @@
 
 import re
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from tests.collect.deliveries import START, receive, told
-from tests.conftest import Data
+from tests.conftest import Data, Script
+from tests.warehouse.test_connection import HOLD
 from wallet_pipeline.cli import main
 from wallet_pipeline.collect.wallet_events import take_events
 from wallet_pipeline.collect.webhooks.understanding import EventMapping
@@ -165,3 +169,13 @@ def test_unusable_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENT_TIME_AT", "data..time")
     result = call("--all")
     assert (result.exit_code, "EVENT_TIME_AT" in result.output) == (1, True)
+
+
+def test_wait_for_the_warehouse_is_told(start_script: Callable[[str], Script], monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another process has the warehouse, it is named at once, and not only when the wait is over."""
+    holder = start_script(HOLD)
+    holder.wait_for("held")
+    monkeypatch.setenv("WAREHOUSE_WAIT", "0.5")
+    command = [sys.executable, "-m", "wallet_pipeline.cli", "replay", "--all"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, f"(process {holder.process.pid}), waiting" in done.stderr) == (1, True)

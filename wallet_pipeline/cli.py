@@ -308,6 +308,7 @@ def read_again(
     selection = Selection(ids, since, until, reason)
     if everything == (selection != Selection()):
         raise click.UsageError("Choose deliveries with --id, --since, --until or --reason; or all of them with --all.")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     _checkout()
     settings = load_settings()
     result = replay(

@@ -23,8 +23,6 @@ from wallet_pipeline.warehouse.files import remove
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-# Others have it for moments all the time.
-_TOLD_AFTER_S = 2
 OpenWarehouse = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
 # When the holder lets go while DuckDB looks who it is, the message ends with `held in PID 0`.
@@ -138,7 +136,7 @@ def wait_for(file: Path, deadline: float, attempt: Callable[[], T]) -> T:
 
     An attempt raises duckdb.Error or BlockingIOError while another process has it. `deadline` is a monotonic time.
     """
-    reported, begun = None, time.monotonic()
+    reported = None
     while True:
         try:
             return attempt()
@@ -149,8 +147,8 @@ def wait_for(file: Path, deadline: float, attempt: Callable[[], T]) -> T:
                     f"The warehouse {file} is held by {held_by}. Close that program, or wait until it is done, and"
                     " run again; WAREHOUSE_WAIT says how long a run waits."
                 ) from error
-            if held_by != reported and time.monotonic() >= begun + _TOLD_AFTER_S:
-                log.warning("the warehouse %s is held by %s, waiting", file, held_by)
+            if held_by != reported:
+                log.info("the warehouse %s is held by %s, waiting", file, held_by)
                 reported = held_by
             time.sleep(random.uniform(0.05, 0.25))  # noqa: S311  jitter, so that waiting runs do not march in step
 
