@@ -244,7 +244,7 @@ def call(folder: Path, *arguments: str, **settings: str) -> subprocess.Completed
 
 
 def test_run_from_the_command_line_is_told_without_a_daemon(checkout: Path, hook: Hook, mailbox: Mailbox) -> None:
-    """A failed run is told once by each channel; a dead one changes nothing of the run, and gets it later, once."""
+    """A failed run ends with status 1, and is told once by each channel; a dead one gets it later, once."""
     to_mail = {"ALERT_EMAIL_TO": "ops@x.test", "ALERT_SMTP_URL": f"smtp://127.0.0.1:{mailbox.port}"}
     hook.status = 404
     run = call(checkout, "wallet_pipeline.cli", "run", **to_mail)
