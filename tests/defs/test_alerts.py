@@ -150,7 +150,7 @@ def test_held_snapshot_is_told(alerted: Project, hook: Hook) -> None:
             "sources_agree",
             DISAGREEMENT,
             "The sources disagree, and the reason is not known",
-            ": differences 3, not explained 2: events by Insights and those delivered 2.",
+            ": 3 differences, 2 without a reason: events by Insights and those delivered 2.",
         ),
         ("wallet_events", "not_silent", SILENCE, "Events have stopped coming", "Why: The last delivery came at "),
     ],

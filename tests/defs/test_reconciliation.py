@@ -7,6 +7,8 @@ import dagster as dg
 import pytest
 import requests
 
+from wallet_pipeline.defs.reconciliation import figure
+
 from .conftest import TIMEOUT_S, Project
 
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
@@ -55,3 +57,11 @@ def test_what_the_sources_hide_turns_the_check_red(certified: tuple[Project, dg.
     assert not check.passed
     assert "Insights and registers 1" in (check.description or "")
     assert "**not explained**" in project.metadata(second, "reconciliation")["certificate"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(-3.04, "-3.0 s"), (119.94, "119.9 s"), (120, "2 min"), (7199, "120 min"), (7200, "2.0 h")]
+)
+def test_times_are_told_with_their_unit(seconds: float, told: str) -> None:
+    """A time is in seconds as long as these are few, then in minutes, then in hours."""
+    assert figure("verified_p50_seconds", seconds) == told

@@ -479,4 +479,4 @@ def test_certificate_in_a_sentence(sources: Sources) -> None:
     certificate = newest_certificate(sources.con)
     assert certificate is not None
     assert certificate.verdict == "not explained"
-    assert str(certificate) == "2026-03-10: differences 1, not explained 1: Insights and registers 1."
+    assert str(certificate) == "2026-03-10: 1 differences, 1 without a reason: Insights and registers 1."

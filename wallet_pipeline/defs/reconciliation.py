@@ -17,29 +17,30 @@ _FIGURES = {
     "verdict": "**Verdict**",
     "pass_api_installed": "Passes installed: Pass API",
     "registers_installed": "Passes installed: registers",
-    "insights_installed": "Passes installed: Insights",
     "unmatched_passes": "of these in no customer: no identifier",
     "conflict_passes": "of these in no customer: identifier in conflict",
+    "insights_installed": "Passes installed: Insights",
     "customers_installed": "Customers who have the wallet",
     "crm_installed": "Customers who have the wallet in the CRM",
-    "held_customers": "Customers held back",
-    "pass_api_installs": "Passes listed as installed since that day",
+    "held_customers": "Customers held back from the CRM",
+    "pass_api_installs": "Installs that day: Pass API",
     "insights_installs": "Installs that day: Insights",
     "inbox_installs": "Installs that day: delivered",
     "insights_uninstalls": "Uninstalls that day: Insights",
     "inbox_uninstalls": "Uninstalls that day: delivered",
     "lost_events": "Events that were not delivered",
-    "late_p50_seconds": "Delivered within seconds: half of them",
-    "late_p99_seconds": "Delivered within seconds: 99 %",
+    "late_p50_seconds": "Delivered within: half of them",
+    "late_p99_seconds": "Delivered within: 99 %",
     "verified_changes": "Events verified in the CRM",
-    "verified_p50_seconds": "Verified within seconds: half of them",
-    "verified_p99_seconds": "Verified within seconds: 99 %",
+    "verified_p50_seconds": "Verified within: half of them",
+    "verified_p99_seconds": "Verified within: 99 %",
     "drift_found": "Customers with drift found that day",
     "drift_repaired": "Customers with drift repaired that day",
     "differences": "Differences",
     "unexplained": "of these not explained",
 }
 _PLOTTED = ("differences", "unexplained", "lost_events", "verified_changes", "drift_found", "drift_repaired")
+_MINUTES_FROM, _HOURS_FROM = 120, 7200  # seconds
 
 
 @dg.asset(
@@ -84,14 +85,14 @@ def reconciliation(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.
 def _page(certificate: Certificate) -> str:
     """Return the certificate as a page of Markdown."""
     wallets = certificate.wallets
-    figures = [[label, *(_figure(row[name]) for row in wallets.values())] for name, label in _FIGURES.items()]
+    figures = [[label, *(figure(name, row[name]) for row in wallets.values())] for name, label in _FIGURES.items()]
     reasons = [
         [wallet, COMPARISONS[comparison], explanation or "**not explained**", differences]
         for wallet, comparison, explanation, differences in certificate.reasons
     ]
     sample = [
-        [wallet, COMPARISONS[comparison], difference, explanation or "**not explained**", pass_id, key, moment]
-        for wallet, comparison, difference, explanation, pass_id, key, moment in certificate.sample
+        [wallet, COMPARISONS[comparison], difference, explanation or "**not explained**", pass_id, key, when]
+        for wallet, comparison, difference, explanation, pass_id, key, when in certificate.sample
     ]
     parts = [
         f"## {certificate.day}: {certificate.verdict}",
@@ -107,8 +108,14 @@ def _page(certificate: Certificate) -> str:
     return "\n\n".join(parts)
 
 
-def _figure(value: object) -> object:
-    """Return a figure as the page shows it: what was not looked at is a dash."""
+def figure(name: str, value: object) -> object:
+    """Return a figure as the page shows it: what was not looked at is a dash, a time has its unit."""
     if value is None:
         return "-"
-    return round(value, 1) if isinstance(value, float) else value
+    return _duration(float(str(value))) if name.endswith("_seconds") else value
+
+
+def _duration(seconds: float) -> str:
+    if abs(seconds) < _MINUTES_FROM:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if abs(seconds) < _HOURS_FROM else f"{seconds / 3600:.1f} h"

@@ -59,7 +59,7 @@ class Certificate:
         return self._sum("unexplained")
 
     def __str__(self) -> str:
-        told = f"{self.day}: differences {self._sum('differences')}, not explained {self.unexplained}"
+        told = f"{self.day}: {self._sum('differences')} differences, {self.unexplained} without a reason"
         if not self.unexplained:
             return f"{told}."
         unknown: dict[str, int] = {}
