@@ -9,7 +9,13 @@ def test_value_stays_in_its_cell() -> None:
 
 
 def test_customers_are_shown_without_e_mails() -> None:
-    """A customer whose key is an e-mail is shown without it; other keys, and other columns, stand as they are."""
-    rows = [["email=ann@x.test", "email=1"], ["customerId=C-1", None]]
-    shown = "| email=… | email=1 |\n| customerId=C-1 |  |"
+    """Whatever identifier holds an e-mail is shown without it; other keys, and other columns, stand as they are."""
+    rows = [
+        ["email=ann@x.test", "email=1"],
+        ["customerId=ann\n@x.test", None],
+        ["email=ann\nx", None],
+        ["customerId=C-1", None],
+        [None, None],
+    ]
+    shown = "| email=… | email=1 |\n| customerId=… |  |\n| email=… |  |\n| customerId=C-1 |  |\n|  |  |"
     assert markdown_table(["customer", "changes"], rows).value == f"| customer | changes |\n| --- | --- |\n{shown}"

@@ -183,6 +183,16 @@ def test_last_good_report_stays(tmp_path: Path, start_script: StartScript, troub
     assert [(file.name, file.read_text()) for file in folder.iterdir()] == [("report.html", "old")]
 
 
+def test_link_beside_the_report_is_removed_and_not_followed(tmp_path: Path) -> None:
+    """A file to which somebody's link of the working file's name leads stays as it was."""
+    theirs, file = tmp_path / "theirs.txt", tmp_path / "report.html"
+    theirs.write_text("theirs")
+    (tmp_path / "report.html.tmp").symlink_to(theirs)
+    put_report("whole", file)
+    assert (theirs.read_text(), file.read_text(), file.is_symlink()) == ("theirs", "whole", False)
+    assert sorted(tmp_path.iterdir()) == [file, theirs]
+
+
 def test_half_a_page_is_written_over(tmp_path: Path) -> None:
     """What a killed run has left beside the report does not stop the next one."""
     (tmp_path / "report.html.tmp").write_text("half")

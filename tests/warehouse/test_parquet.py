@@ -15,6 +15,7 @@ from wallet_pipeline.warehouse.publish import PUBLISHED
 from .conftest import publish_now, read
 
 StartScript = Callable[[str], Script]
+MARK = "made-by-wallet-pipeline.txt"
 
 
 @pytest.fixture
@@ -29,8 +30,8 @@ def rows_of(file: Path) -> list[tuple[Any, ...]]:
 
 
 def sets(link: Path) -> list[str]:
-    """Return the names of the folders of Parquet files, and of whatever else is there."""
-    return sorted(one.name for one in link.with_name("bi.publications").iterdir())
+    """Return the names of the folders of Parquet files, and of whatever else is there but the mark."""
+    return sorted({one.name for one in link.with_name("bi.publications").iterdir()} - {MARK})
 
 
 def mark(data: Data, snapshot_id: str) -> None:
@@ -169,6 +170,65 @@ def test_name_that_somebody_else_uses_is_told_and_left_alone(
         publish_now(data, bi_file)
     assert {file: file.read_bytes() for file in theirs} == theirs
     assert (len(theirs), read(bi_file, "SELECT snapshot_id FROM snapshots")) == (1, [("before",)])
+
+
+def home_with_folders(link: Path) -> None:
+    """Put a folder with numbered folders where the sets belong."""
+    (link.with_name("bi.publications") / "2024").mkdir(parents=True)
+
+
+def home_that_is_a_link(link: Path) -> None:
+    """Put a link to another disk, on which somebody has numbered folders, where the sets belong."""
+    (link.with_name("disk") / "2024").mkdir(parents=True)
+    link.with_name("bi.publications").symlink_to("disk")
+
+
+def home_with_folder_and_link(link: Path) -> None:
+    """Let also the link to the newest Parquet files be somebody's, and lead there."""
+    home_with_folders(link)
+    link.symlink_to("bi.publications/2024")
+
+
+@pytest.mark.parametrize("occupy", [home_with_folders, home_that_is_a_link, home_with_folder_and_link])
+def test_folder_of_somebody_else_where_the_sets_belong_is_told_and_left_alone(
+    data: Data, bi_file: Path, link: Path, occupy: Callable[[Path], None]
+) -> None:
+    """Numbered folders that the pipeline has not made stay, whatever was going to remove sets; the error says why."""
+    home = link.with_name("bi.publications")
+    occupy(link)
+    theirs = home / "2024" / "theirs.txt"
+    theirs.write_text("theirs")
+    with pytest.raises(PublishError, match=rf"^{home} is not what this pipeline puts there.*left alone.*another name"):
+        publish_now(data, bi_file)
+    ParquetSets(link).discard()
+    ParquetSets(link).remove_earlier()
+    assert ([one.name for one in home.iterdir()], theirs.read_text()) == (["2024"], "theirs")
+    assert not bi_file.exists()
+
+
+@pytest.mark.parametrize("occupy", ["file", "link to nowhere"])
+def test_no_folder_where_the_sets_belong_is_told_and_left_alone(
+    data: Data, bi_file: Path, link: Path, occupy: str
+) -> None:
+    """A file, or a link to a disk that is not there, is not replaced by a folder."""
+    home = link.with_name("bi.publications")
+    data.folder.mkdir(parents=True, exist_ok=True)
+    home.write_text("theirs") if occupy == "file" else home.symlink_to("nowhere")
+    with pytest.raises(PublishError, match=rf"^{home} is not what this pipeline puts there"):
+        publish_now(data, bi_file)
+    assert home.read_text() == "theirs" if occupy == "file" else str(home.readlink()) == "nowhere"
+
+
+def test_sets_may_lie_on_another_disk(data: Data, bi_file: Path, link: Path) -> None:
+    """A link to an empty folder is taken, and sets come and go there."""
+    disk = link.with_name("disk")
+    disk.mkdir(parents=True)
+    link.with_name("bi.publications").symlink_to("disk")
+    for number in ("1", "2", "3"):
+        mark(data, number)
+        publish_now(data, bi_file)
+    assert (sets(link), rows_of(link / "snapshots.parquet")[0][0]) == (["2", "3"], "3")
+    assert sorted(one.name for one in disk.iterdir()) == ["2", "3", MARK]
 
 
 def test_file_is_not_replaced_when_the_link_cannot_be(data: Data, bi_file: Path, link: Path) -> None:

@@ -163,6 +163,18 @@ def test_leftovers_of_a_killed_publication_do_no_harm(data: Data, bi_file: Path)
     assert (read(bi_file, "SELECT snapshot_id FROM snapshots"), files(data.folder)) == ([("here",)], PUBLICATION)
 
 
+def test_links_of_the_working_files_names_are_removed_and_not_followed(data: Data, bi_file: Path) -> None:
+    """A file to which somebody's link of such a name leads stays as it was."""
+    theirs = bi_file.with_name("theirs.txt")
+    data.folder.mkdir(parents=True, exist_ok=True)
+    theirs.write_text("theirs")
+    for name in ("wallet_bi.duckdb.tmp", "wallet_bi.duckdb.tmp.wal", "wallet_bi.duckdb.wal"):
+        (data.folder / name).symlink_to(theirs)
+    publish_now(data, bi_file)
+    assert (theirs.read_text(), bi_file.is_symlink()) == ("theirs", False)
+    assert files(data.folder) == sorted([*PUBLICATION, "theirs.txt"])
+
+
 PUBLISH_IN_TROUBLE = """
     import os, resource
     from pathlib import Path

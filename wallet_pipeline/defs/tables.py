@@ -1,6 +1,5 @@
 """What the UI shows of a table: its comments and columns, and how many rows it has."""
 
-import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
@@ -40,10 +39,19 @@ def markdown_table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> dg
 
 
 def _cell(name: str, value: object) -> str:
-    """Return a value as it stands in a Markdown table: a CRM's message may hold what would end the cell."""
-    if name == "customer":
-        value = re.sub("email=.*", "email=…", str(value))
-    return "" if value is None else " ".join(str(value).replace("|", r"\|").split("\n"))
+    """Return a value as it stands in a Markdown table: a CRM's message may hold what would end the cell.
+
+    `wallet-pipeline forget` looks for people in this form, too.
+    """
+    if value is None:
+        return ""
+    text = _without_email(str(value)) if name == "customer" else str(value)
+    return " ".join(text.replace("|", r"\|").split("\n"))
+
+
+def _without_email(customer_key: str) -> str:
+    name, _, value = customer_key.partition("=")
+    return f"{name}=…" if name == "email" or "@" in value else customer_key
 
 
 @cache

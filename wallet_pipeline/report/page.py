@@ -58,7 +58,9 @@ def put_report(page: str, file: Path) -> None:
     """Write the page to `file` at once: who opens it sees the old one or the new one, whole. Raises ReportError."""
     aside = file.with_name(f"{file.name}.tmp")
     try:
-        aside.write_text(page, encoding="utf-8")
+        aside.unlink(missing_ok=True)
+        with aside.open("x", encoding="utf-8") as new:  # never through a link of that name
+            new.write(page)
         sync(aside)
         aside.replace(file)
         sync(file.parent)

@@ -13,6 +13,7 @@ from wallet_pipeline.warehouse.files import sync
 from wallet_pipeline.warehouse.queries import read_query
 
 _SPILL = "spill"
+_MARK = "made-by-wallet-pipeline.txt"
 
 
 class PublishError(ExplainedError):
@@ -36,9 +37,10 @@ class ParquetSets:
 
     def begin(self) -> Path:
         """Return the new, empty folder of the next set. Raises PublishError."""
+        self._settle()
         self.discard()
         folder = self.home / str(self._number(self._shown()) + 1)
-        folder.mkdir(parents=True)
+        folder.mkdir()
         return folder
 
     def discard(self) -> None:
@@ -68,6 +70,23 @@ class ParquetSets:
         """Remove all sets but the newest."""
         self._remove_all_but(self._shown())
 
+    def _settle(self) -> None:
+        """Mark the folder of the sets as ours, a new or an empty one. Raises PublishError."""
+        if self._is_ours():
+            return
+        with suppress(FileExistsError):
+            self.home.mkdir(parents=True)
+        if not self.home.is_dir() or any(self.home.iterdir()):
+            raise PublishError(self._occupied(self.home, f"a folder of Parquet files with {_MARK} in it"))
+        (self.home / _MARK).write_text(
+            "wallet-pipeline makes and removes the numbered folders beside this file. Keep nothing else here.\n",
+            encoding="utf-8",
+        )
+        sync(self.home)
+
+    def _is_ours(self) -> bool:
+        return (self.home / _MARK).exists()
+
     @property
     def _waiting(self) -> Path:
         return self.home / "newest"
@@ -76,15 +95,15 @@ class ParquetSets:
         """Return the folder to which the link leads; raises PublishError when something else has its name."""
         if not self.link.is_symlink():
             if self.link.exists():
-                raise PublishError(self._occupied())
+                raise PublishError(self._occupied(self.link, "a link to the newest Parquet files"))
             return None
         target = self.link.parent / self.link.readlink()
         if target.parent != self.home or not target.name.isdecimal():
-            raise PublishError(self._occupied())
+            raise PublishError(self._occupied(self.link, "a link to the newest Parquet files"))
         return target
 
     def _sets(self) -> list[Path]:
-        return [one for one in self.home.iterdir() if one.name.isdecimal()] if self.home.exists() else []
+        return [one for one in self.home.iterdir() if one.name.isdecimal()] if self._is_ours() else []
 
     def _remove_all_but(self, *kept: Path | None) -> None:
         self._remove(one for one in self._sets() if one not in kept)
@@ -98,11 +117,11 @@ class ParquetSets:
     def _number(folder: Path | None) -> int:
         return int(folder.name) if folder else 0
 
-    def _occupied(self) -> str:
+    @staticmethod
+    def _occupied(place: Path, ours: str) -> str:
         return (
-            f"{self.link} is not what this pipeline puts there, a link to the newest Parquet files. It was left alone,"
-            " and the last good file is still in place. Give it another name, or DATA_DIR another folder, and run"
-            " again."
+            f"{place} is not what this pipeline puts there, {ours}. It was left alone, and the last good file is still"
+            " in place. Give it another name, or DATA_DIR another folder, and run again."
         )
 
 

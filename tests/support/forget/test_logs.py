@@ -8,12 +8,21 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from wallet_pipeline.defs.tables import markdown_table
 from wallet_pipeline.support.forget.logs import LogError, redact_logs
 from wallet_pipeline.support.forget.person import Identifier, Person
 from wallet_pipeline.support.forget.traces import Traces
 
 KEY = "customerId=K-anna-1042"
-TRACES = Traces(Person(KEY, (), (KEY,), (Identifier("customerId", "K-anna-1042", "K-anna-1042", True),)), [])  # noqa: FBT003
+
+
+def traces_of(key: str) -> Traces:
+    """Return how the customer of a key is recognized."""
+    name, _, value = key.partition("=")
+    return Traces(Person(key, (), (key,), (Identifier(name, value, value, keys_customers=True),)), [])
+
+
+TRACES = traces_of(KEY)
 TABLE = f"| customer | record |\n| --- | --- |\n| {KEY} | 1 |\n| customerId=K-ben | 2 |"
 
 
@@ -54,6 +63,27 @@ def test_dagster_shows_asterisks_and_goes_on(instance: dg.DagsterInstance, tmp_p
     assert materialization.metadata["sample"].value == TABLE.replace(KEY, "*" * len(KEY))
     for run in instance.get_runs():
         assert instance.all_logs(run.run_id)
+
+
+@pytest.mark.parametrize("key", ["customerId=auth0|5f7c8ec7c33c6c00", "customerId=é|K-5f7c\nx"])
+def test_key_in_a_cell_of_a_table_is_found(tmp_path: Path, key: str) -> None:
+    """A table shows a bar in a key as an escaped one and a line break as a space; no file of Dagster's keeps it so."""
+
+    @dg.asset
+    def crm_plan() -> dg.MaterializeResult:
+        rows = [[key, key.partition("=")[2]], ["customerId=auth0|K-ben", None]]
+        return dg.MaterializeResult(metadata={"sample": markdown_table(["customer", "changes"], rows)})
+
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        assert dg.materialize([crm_plan], instance=instance).success
+        redacted, unclean = redact_logs(tmp_path, traces_of(key), write=True)
+        event = instance.get_latest_materialization_event(dg.AssetKey("crm_plan"))
+    assert (redacted > 0, unclean) == (True, [])
+    assert [file for file in tmp_path.rglob("*") if file.is_file() and b"5f7c" in file.read_bytes()] == []
+    assert event is not None
+    assert event.asset_materialization is not None
+    shown = str(event.asset_materialization.metadata["sample"].value)
+    assert shown.endswith("** |\n| customerId=auth0\\|K-ben |  |")
 
 
 def test_line_is_overwritten_under_the_run_that_appends_to_it(tmp_path: Path) -> None:

@@ -117,8 +117,12 @@ def _is_distinctive(word: str) -> bool:
 
 
 def _forms(word: str) -> Iterator[str]:
-    """Yield a word as texts may have it: in either Unicode form, escaped as in JSON, and as in JSON inside of JSON."""
-    for form in {unicodedata.normalize(kind, word) for kind in ("NFC", "NFD")} | {word}:
+    """Yield a word as texts may have it: in either Unicode form, plain and as it stands in a cell of a Markdown table.
+
+    Each also escaped as in JSON, and as in JSON inside of JSON.
+    """
+    plain = {unicodedata.normalize(kind, word) for kind in ("NFC", "NFD")} | {word}
+    for form in plain | {one.replace("|", r"\|").replace("\n", " ") for one in plain}:
         yield form
         for ascii_only in (True, False):
             once = json.dumps(form, ensure_ascii=ascii_only)[1:-1]
