@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from zoneinfo import available_timezones
 
+import duckdb
 import pytest
 from pydantic import ValidationError
 
@@ -108,6 +110,11 @@ WRONG = [
     ("SETTLE_WINDOW", "-1"),
     ("SCHEDULE_TIME_ZONE", "Europe/Nowhere"),
     ("SCHEDULE_TIME_ZONE", "../etc/passwd"),
+    ("SCHEDULE_TIME_ZONE", "europe/paris"),
+    ("REPORT_TIME_ZONE", "localtime"),
+    ("REPORT_TIME_ZONE", "posix/Europe/Paris"),
+    ("REPORT_TIME_ZONE", "right/Europe/Paris"),
+    ("REPORT_TIME_ZONE", " Europe/Paris"),
 ]
 
 
@@ -121,6 +128,16 @@ def test_wrong_value_names_the_setting(monkeypatch: pytest.MonkeyPatch, name: st
         [name.lower()],
         True,
     )
+
+
+def test_time_zone_that_the_warehouse_does_not_know_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time zone that Python and this machine know and DuckDB does not is refused when settings are read."""
+    with duckdb.connect() as con:
+        known = {name for (name,) in con.execute("SELECT name FROM pg_timezone_names()").fetchall()}
+    for name in available_timezones() - known:
+        monkeypatch.setenv("REPORT_TIME_ZONE", name)
+        with pytest.raises(ValidationError, match=r"such as Europe/Paris; capitals and blanks count"):
+            Settings()
 
 
 def test_line_of_the_env_file_that_is_no_setting_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
