@@ -53,7 +53,7 @@ def run_daily(env: Mapping[str, str], say: Say, approve_snapshot: str = "") -> b
 def run_approved_plan(env: Mapping[str, str], say: Say, plan_hash: str) -> bool:
     """Plan anew; if the plan is still the approved one, write it; return whether it succeeded."""
     config = {"ops": {"crm_plan": {"config": {"approve_plan": plan_hash}}}}
-    select = ["--select", "crm_plan,crm_contacts,bi_database", "--config-json", json.dumps(config)]
+    select = ["--select", "crm_plan,crm_contacts,reconciliation,bi_database", "--config-json", json.dumps(config)]
     return _dagster(["asset", "materialize", "-m", _MODULE, *select], env, say)
 
 

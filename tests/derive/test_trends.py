@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from wallet_pipeline.derive.trends import derive_trends
 
-from .trends_oracle import History, Oracle
+from .trends_oracle import TOLD_TYPE, History, Oracle
 from .worlds import Warehouse
 
 START = datetime(2026, 2, 20)  # noqa: DTZ001  UTC, as the warehouse keeps times
@@ -41,7 +41,7 @@ def histories(draw: st.DrawFn) -> History:
     days = [START.date() + timedelta(days=n) for n in range(DAYS) if n not in offsets]
     events = draw(
         st.lists(
-            st.tuples(moments, st.sampled_from(["installed", "uninstalled"]), st.sampled_from(PASSES), wallets),
+            st.tuples(moments, kinds, st.sampled_from(PASSES), wallets),
             min_size=6,
             max_size=18,
         )
@@ -72,6 +72,7 @@ def histories(draw: st.DrawFn) -> History:
     return History(days, [*set(events)], registers, listed, snapshots, draw(versions()), sources)
 
 
+kinds = st.sampled_from(["installed", "installed", "uninstalled", "uninstalled", "created"])
 offsets_of_clocks = st.sampled_from(
     [timedelta(0), timedelta(seconds=-60), timedelta(seconds=-61), timedelta(seconds=2)]
 )
@@ -95,7 +96,7 @@ def fill(con: duckdb.DuckDBPyConnection, history: History) -> None:
     for table, values in {
         "raw.insights_days": [(day, START) for day in history.days],
         "raw.insights_events": [
-            (at, kind, pass_id, history.listed.get(pass_id, ("",))[0], wallet)
+            (at, kind, pass_id, history.listed.get(pass_id, (TOLD_TYPE,))[0], wallet)
             for at, kind, pass_id, wallet in history.events
         ],
         "wallet.registers": [
@@ -135,20 +136,33 @@ def test_tables_are_what_counting_says(shared: Warehouse, history: History, zone
     def rows(columns: str, table: str) -> list[tuple[Any, ...]]:
         return sorted(shared.con.execute(f"SELECT {columns} FROM adoption.{table}").fetchall(), key=str)
 
-    spells = [(one.pass_id, one.wallet, one.number, one.pass_type, one.begin, one.end) for one in oracle.spells]
-    assert rows("pass_id, wallet, number, pass_type, installed_at, uninstalled_at", "installations") == sorted(
-        spells, key=str
-    )
+    spells = [
+        (
+            one.pass_id,
+            one.wallet,
+            one.number,
+            one.pass_type,
+            oracle.created.get(one.pass_id),
+            one.begin,
+            one.end,
+            one.source,
+        )
+        for one in oracle.spells
+    ]
+    spell = "pass_id, wallet, number, pass_type, created_at, installed_at, uninstalled_at, acquisition_source"
+    assert rows(spell, "installations") == sorted(spells, key=str)
+    created = [(pass_id, oracle.types[pass_id], at) for pass_id, at in oracle.created.items()]
+    assert rows("*", "created_passes") == sorted(created, key=str)
     for table, period, expected in [
         ("adoption_daily", "day", oracle.daily()),
         ("adoption_weekly", "week AS period", oracle.periods("W")),
         ("adoption_monthly", "month AS period", oracle.periods("M")),
     ]:
         equal(expected, shared.con.execute(f"SELECT {period}, * FROM adoption.{table}").df())
-    cohort = "created_month, pass_type, wallet, months_since, passes, installed_passes, retained_passes"
-    assert rows(cohort, "adoption_cohorts") == sorted(oracle.cohorts(), key=str)
+    assert rows("*", "adoption_cohorts") == sorted(oracle.cohorts(), key=str)
     hours = "round(p50_hours, 6), round(p90_hours, 6)"
-    times = f"created_month, pass_type, wallet, passes, installed_passes, {hours}, within_1_day"
+    times = f"created_month, pass_type, wallet, passes, installed_passes, {hours}"
+    times += ", within_1_hour, within_1_day, within_7_days, within_30_days"
     assert rows(times, "time_to_install") == sorted(oracle.time_to_install(), key=str)
     assert rows("*", "churn") == sorted(oracle.churn(), key=str)
     assert rows("*", "adoption_by_source") == sorted(oracle.by_source(), key=str)

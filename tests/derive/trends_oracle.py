@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 WALLETS = ("apple", "google")
+# What Insights calls the type of a pass that is in no list.
+TOLD_TYPE = "gift"
 _LONG_AGO, _NEVER = datetime(1, 1, 1), datetime(9999, 1, 1)  # noqa: DTZ001  UTC, as the warehouse keeps times
 
 
@@ -53,8 +55,10 @@ class Oracle:
 
     def __init__(self, history: History, zone: ZoneInfo, now: datetime) -> None:
         self.history, self.zone, self.now = history, zone, now
-        self.types = {pass_id: pass_type for pass_id, (pass_type, _) in history.listed.items()}
-        self.created = {pass_id: created for pass_id, (_, created) in history.listed.items()}
+        told = dict.fromkeys((pass_id for _, _, pass_id, _ in history.events), TOLD_TYPE)
+        self.types = told | {pass_id: pass_type for pass_id, (pass_type, _) in history.listed.items()}
+        begins = {pass_id: at for at, kind, pass_id, _ in sorted(history.events, reverse=True) if kind == "created"}
+        self.created = begins | {pass_id: created for pass_id, (_, created) in history.listed.items()}
         self.days = [day for day in history.days if self._is_read(day)]
         self.spells = [*self._spells()]
 
@@ -123,7 +127,7 @@ class Oracle:
             last[1] = max(moment for moment in (changed_at, last[0]) if moment is not None)
 
     def daily(self) -> pd.DataFrame:
-        """Return adoption_daily without the means."""
+        """Return adoption_daily."""
         rows: list[dict[str, Any]] = []
         types = sorted({one.pass_type for one in self.spells} | {self.types.get(one, "") for one in self.created})
         for day in self.days:
@@ -143,7 +147,7 @@ class Oracle:
                         "created_passes": sum(at >= start for at in created), "passes_so_far": len(created),
                         "installed_share": active / len(created) if created else float("nan"),
                     })  # fmt: skip
-        return pd.DataFrame(rows)
+        return _with_means(pd.DataFrame(rows)) if rows else pd.DataFrame()
 
     def periods(self, frequency: str) -> pd.DataFrame:
         """Return adoption_weekly (W) or adoption_monthly (M)."""
@@ -152,7 +156,7 @@ class Oracle:
             return daily
         daily["period"] = pd.to_datetime(daily["day"]).dt.to_period(frequency).dt.start_time.dt.date
         flows = ("installs", "uninstalls", "net", "first_installs", "reinstalls", "created_passes")
-        stocks = ("installed_passes", "passes_so_far")
+        stocks = ("installed_passes", "passes_so_far", "installed_share")
         grouped = daily.sort_values("day").groupby(["period", "pass_type", "wallet"], as_index=False)
         return grouped.agg(
             days=("day", "count"),
@@ -161,7 +165,7 @@ class Oracle:
         )
 
     def cohorts(self) -> list[tuple[Any, ...]]:
-        """Return month, type, wallet, months since, passes, installed, retained."""
+        """Return month, type, wallet, months since, passes, installed, retained, and the shares of both."""
         months = sorted({day.replace(day=1) for day in self.days})
         over = [month for month in months if self._is_whole(month)]
         groups: dict[tuple[date, str], list[str]] = defaultdict(list)
@@ -178,7 +182,9 @@ class Oracle:
                     installed = {one.pass_id for one in own if (one.begin or _LONG_AGO) < end}
                     retained = {one.pass_id for one in own if one.holds(end)}
                     since = (month.year - cohort.year) * 12 + month.month - cohort.month
-                    rows.append((cohort, pass_type, wallet, since, len(passes), len(installed), len(retained)))
+                    counts = (len(passes), len(installed), len(retained))
+                    shares = (len(installed) / len(passes), len(retained) / len(passes))
+                    rows.append((cohort, pass_type, wallet, since, *counts, *shares))
         return sorted(rows)
 
     def _is_whole(self, month: date) -> bool:
@@ -186,7 +192,7 @@ class Oracle:
         return last in self.days and self.bounds(last)[1] <= self.now
 
     def time_to_install(self) -> list[tuple[Any, ...]]:
-        """Return month, type, wallet, passes, installed, p50, p90 (hours, rounded), within a day."""
+        """Return month, type, wallet, passes, installed, p50, p90 (hours, rounded), within an hour, a day, 7 and 30."""
         groups = defaultdict(list)
         for pass_id, created in self.created.items():
             for wallet in (*WALLETS, "any"):
@@ -201,7 +207,8 @@ class Oracle:
         for key, hours in groups.items():
             told = pd.Series([one for one in hours if one is not None], dtype=float)
             p50, p90 = (round(float(told.quantile(q)), 6) if len(told) else None for q in (0.5, 0.9))
-            rows.append((*key, len(hours), len(told), p50, p90, int((told <= 24).sum())))
+            within = (int((told <= bound).sum()) for bound in (1, 24, 7 * 24, 30 * 24))
+            rows.append((*key, len(hours), len(told), p50, p90, *within))
         return sorted(rows)
 
     def churn(self) -> list[tuple[Any, ...]]:
@@ -256,6 +263,13 @@ class Oracle:
             if end is not None and not any(one[2] == end for one in own) and (day := self.day_of(end)):
                 counts[day, status, "gone"] += 1
         return sorted((*key, count) for key, count in counts.items())
+
+
+def _with_means(daily: pd.DataFrame) -> pd.DataFrame:
+    """Add the means over a day and the six before it, as far as they are there."""
+    dated = daily.assign(at=pd.to_datetime(daily["day"]))
+    week = dated.set_index("at").groupby(["pass_type", "wallet"])[["installs", "uninstalls"]].rolling("7D")
+    return dated.join(week.mean().add_suffix("_7d_mean"), on=["pass_type", "wallet", "at"]).drop(columns="at")
 
 
 def _next(month: date) -> date:

@@ -522,3 +522,31 @@ def test_a_forecast_tells_time_and_share_of_the_day(account: Account, pipeline: 
     assert (forecast.requests, round(forecast.minutes, 3), forecast.share_of_day) == (13, 0.024, 0.013)
     # Seven were sent; the last answer that came is perhaps not the last that was given.
     assert forecast.left_today in range(893, 897)
+
+
+def holdings(pipeline: Pipeline) -> list[tuple[Any, ...]]:
+    """Return what the CRM was read to hold."""
+    return pipeline.sql("SELECT customer_key, record_id, wallet_status FROM crm.holdings ORDER BY ALL")
+
+
+def test_what_the_crm_was_read_to_hold_is_kept(account: Account, pipeline: Pipeline, record_id: str) -> None:
+    """A plan keeps what it found in each customer's record; a plan of changes puts just its own in place."""
+    other = account.add(customer_id="C-2", firstname="Bob", wallet_status="google")
+    pipeline.customer("customerId=C-2", APPLE)
+    pipeline.customer("customerId=C-3", APPLE)
+    pipeline.use(missing_contacts="skip")
+    pipeline.plan()
+    assert holdings(pipeline) == [(KEY, record_id, "apple"), ("customerId=C-2", other, "google")]
+    account.edit(record_id, wallet_status="none")
+    account.edit(other, wallet_status="none")
+    pipeline.event(KEY, APPLE)
+    pipeline.plan(scope="changes")
+    assert holdings(pipeline) == [(KEY, record_id, "none"), ("customerId=C-2", other, "google")]
+
+
+def test_record_of_another_customer_is_not_held_to_be_theirs(account: Account, pipeline: Pipeline) -> None:
+    """A contact that carries another customer id says nothing about the one who was found in it by e-mail."""
+    account.add(customer_id="C-9", email="ann@x.test", wallet_status="apple")
+    pipeline.customer(KEY, APPLE, email="ann@x.test")
+    pipeline.plan()
+    assert (pipeline.decisions()[KEY][0], holdings(pipeline)) == ("hold", [])

@@ -232,7 +232,7 @@ def not_silent(pipeline: Pipeline) -> dg.AssetCheckResult:
 
 @dg.asset_check(
     asset="reconciliation",
-    description="Pass API, inbox, Insights and CRM agree on the newest day, or each difference has a reason.",
+    description="Pass API, inbox, Insights and CRM agree on the newest day, but for what has a reason or is not new.",
 )
 def sources_agree(pipeline: Pipeline) -> dg.AssetCheckResult:
     """Look at the newest certificate: what is not explained there, and whether it is of a day long ago."""
@@ -242,8 +242,10 @@ def sources_agree(pipeline: Pipeline) -> dg.AssetCheckResult:
         return _told(passed=True, description="No day could be certified yet.")
     overdue = now().date() - certificate.day > _CERTIFIED_WITHIN
     advice = ""
-    if certificate.unexplained:
+    if certificate.newly_unexplained:
         advice += " reconciliation_differences lists each: docs/reconciliation.md says what may be behind it."
+    if certificate.verdict == "not compared":
+        advice += " Run the job `daily` after `insights` every day."
     if overdue:
         advice += " No later day could be certified: read the days since from Insights, with the job `insights`."
     return _told(

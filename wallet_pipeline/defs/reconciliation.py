@@ -38,6 +38,7 @@ _FIGURES = {
     "drift_repaired": "Customers with drift repaired that day",
     "differences": "Differences",
     "unexplained": "of these not explained",
+    "newly_unexplained": "of these new",
 }
 _PLOTTED = ("differences", "unexplained", "lost_events", "verified_changes", "drift_found", "drift_repaired")
 _MINUTES_FROM, _HOURS_FROM = 120, 7200  # seconds

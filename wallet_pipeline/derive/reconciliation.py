@@ -19,6 +19,7 @@ COMPARISONS = {
     "insights": "Insights and registers",
     "crm": "customers and CRM",
 }
+_FROM_GOOD_TO_BAD = ("agree", "explained", "not compared", "not explained")
 _ROWS_KEPT = timedelta(days=31)
 _SAMPLE = 20
 
@@ -38,7 +39,7 @@ class ReconciliationRules:
 
 @dataclass(frozen=True)
 class Certificate:
-    """The newest day's certificate: its rows of wallet.reconciliation by wallet, its reasons, and some differences.
+    """A day's certificate: its rows of wallet.reconciliation by wallet, its reasons, and some differences.
 
     A reason is (wallet, comparison, explanation, number of differences); an explanation that is None is not known.
     """
@@ -50,18 +51,26 @@ class Certificate:
 
     @property
     def verdict(self) -> str:
-        """The worse of the wallets' verdicts: agree, explained or not explained."""
-        return max(str(row["verdict"]) for row in self.wallets.values())
+        """The worse of the wallets' verdicts."""
+        return max((str(row["verdict"]) for row in self.wallets.values()), key=_FROM_GOOD_TO_BAD.index)
 
     @property
     def unexplained(self) -> int:
         """Number of differences without a reason."""
         return self._sum("unexplained")
 
+    @property
+    def newly_unexplained(self) -> int:
+        """Number of those that the certificate before did not have."""
+        return self._sum("newly_unexplained")
+
     def __str__(self) -> str:
         told = f"{self.day}: {self._sum('differences')} differences, {self.unexplained} without a reason"
+        if self.verdict == "not compared":
+            return f"{told}; what is installed was not compared, for no list was taken in time after that day."
         if not self.unexplained:
             return f"{told}."
+        told += f", {self.newly_unexplained} of these new"
         unknown: dict[str, int] = {}
         for _, comparison, explanation, count in self.reasons:
             if explanation is None:
@@ -81,7 +90,7 @@ def reconcile(con: duckdb.DuckDBPyConnection, rules: ReconciliationRules, now: d
         for table in ("reconciliation_differences", "reconciliation_reasons"):
             con.execute(
                 f"DELETE FROM wallet.{table} WHERE day IN (SELECT day FROM reconciled_days)"
-                " AND (comparison = 'delivery' OR day IN (SELECT day FROM reconciled_days WHERE is_newest))"
+                " AND (comparison = 'delivery' OR day IN (SELECT day FROM reconciled_days WHERE is_counted))"
             )
         con.execute("INSERT INTO wallet.reconciliation_differences BY NAME FROM differences")
         con.execute(

@@ -25,6 +25,8 @@ from wallet_pipeline.warehouse.queries import one_row, row_count
 from wallet_pipeline.warehouse.staging import attached, work_file
 
 _HELD_A_WALLET = "coalesce(held_wallet_status, 'none') <> 'none'"
+# Told by another run since this one began to read: what it read of them is old.
+_LEFT_OUT = "SELECT customer_key FROM work.candidates ANTI JOIN work.compared USING (customer_key)"
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def _write_plan(
     plan_id, plan_hash = _replace_plan(con, begun)
     mass_change = _admit(con, rules, begun, plan_id, plan_hash)
     _follow_links(con, begun.now)
+    _keep_holdings(con, begun)
     con.execute(f"INSERT INTO crm.drift BY NAME {query('drift')}", _tolerance(rules) | {"now": begun.now})
     _close_what_is_settled(con, begun)
     return summarise(con, destination, plan_id, plan_hash, mass_change, requests)
@@ -208,10 +211,16 @@ def _follow_links(con: duckdb.DuckDBPyConnection, now: datetime) -> None:
     )
 
 
+def _keep_holdings(con: duckdb.DuckDBPyConnection, begun: _Begun) -> None:
+    """Keep what the CRM was read to hold, in the place of what was known of the plan's customers."""
+    whose = "TRUE" if begun.scope == "all" else "customer_key IN (FROM work.in_scope)"
+    con.execute(f"DELETE FROM crm.holdings WHERE {whose} AND customer_key NOT IN ({_LEFT_OUT})")
+    con.execute(f"INSERT INTO crm.holdings BY NAME {query('holdings')}", {"now": begun.now})
+
+
 def _close_what_is_settled(con: duckdb.DuckDBPyConnection, begun: _Begun) -> None:
     """Close drift, rejections and changes of customers whom the CRM was read to be right about; list those held."""
-    left_out = "SELECT customer_key FROM work.candidates ANTI JOIN work.compared USING (customer_key)"
-    looked_at = f"customer_key IN (FROM work.in_scope) AND customer_key NOT IN ({left_out})"
+    looked_at = f"customer_key IN (FROM work.in_scope) AND customer_key NOT IN ({_LEFT_OUT})"
     settled = f"{looked_at} AND customer_key NOT IN (SELECT customer_key FROM work.plan WHERE action <> 'skip')"
     con.execute(f"UPDATE crm.drift SET repaired_at = ? WHERE repaired_at IS NULL AND {settled}", [begun.now])
     con.execute(f"DELETE FROM crm.rejections WHERE {settled}")

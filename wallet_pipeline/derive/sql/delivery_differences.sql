@@ -29,6 +29,7 @@ SELECT
     a.day, a.wallet, 'delivery', a.pass_id, a.kind || ' delivered, not by Insights', a.occurred_at,
     CASE
         WHEN i.event_id IS NOT NULL THEN 'the event is no evidence: ' || i.reason
+        WHEN n.pass_id IS NOT NULL THEN 'Insights does not name the wallet'
         WHEN a.occurred_at > a.fetched_at - INTERVAL 1 HOUR THEN 'Insights was read within the hour, the next run reads it again'
     END
 FROM arrived a
@@ -38,3 +39,10 @@ ANTI JOIN raw.insights_events c
     AND c.occurred_at >= a.occurred_at - CASE WHEN a.late_seconds IS NULL THEN INTERVAL 1 DAY ELSE INTERVAL 5 MINUTE END
 LEFT JOIN wallet.ignored_events i
     ON i.pass_id = a.pass_id AND i.wallet = a.wallet AND i.kind = a.kind AND i.event_id = a.event_id
+LEFT JOIN (
+    SELECT DISTINCT m.pass_id, m.wallet, m.kind, m.event_id
+    FROM arrived m
+    JOIN raw.insights_events c
+        ON c.pass_id = m.pass_id AND c.kind = m.kind AND c.wallet NOT IN ('apple', 'google')
+        AND abs(date_diff('second', c.occurred_at, m.occurred_at)) <= 300
+) n ON n.pass_id = a.pass_id AND n.wallet = a.wallet AND n.kind = a.kind AND n.event_id = a.event_id

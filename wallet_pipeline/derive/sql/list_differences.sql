@@ -29,6 +29,6 @@ SELECT
         WHEN NOT f.is_listed AND p.pass_id IS NULL THEN 'not in the newest list; gone only when the next one lacks it, too'
     END AS explanation
 FROM differing f
-JOIN (FROM reconciled_days WHERE is_newest) d ON TRUE
+JOIN (FROM reconciled_days WHERE is_counted) d ON TRUE
 LEFT JOIN wallet.registers r ON r.pass_id = f.pass_id AND r.wallet = f.wallet
 LEFT JOIN (SELECT DISTINCT pass_id FROM raw.passes WHERE last_snapshot IS NULL) p ON p.pass_id = f.pass_id

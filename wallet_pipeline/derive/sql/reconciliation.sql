@@ -1,5 +1,5 @@
--- The certificate. Grain and key: day of reconciled_days, wallet. Times in UTC. What is installed is counted for the newest day, and
--- stays for the others as it was certified then. $now: when it is issued. Read by analysts, and by the certificate's page.
+-- The certificate. Grain and key: day of reconciled_days, wallet. Times in UTC. What is installed is counted once
+-- for each day, and stays. $now: when it is issued. Read by analysts, and by the certificate's page.
 WITH sides AS (
     SELECT d.*, wallet
     FROM reconciled_days d
@@ -26,7 +26,7 @@ said AS (
         FROM raw.insights_events
         WHERE kind IN ('installed', 'uninstalled')
         GROUP BY ALL
-        HAVING last(kind ORDER BY occurred_at, kind DESC) = 'installed'
+        HAVING last(kind ORDER BY occurred_at, kind) = 'installed'
     )
     GROUP BY ALL
 ),
@@ -37,7 +37,7 @@ having_it AS (
     GROUP BY ALL
 ),
 holding_it AS (
-    SELECT wallet, count(*) FILTER (h.wallet_status IN (wallet, 'both')) AS customers
+    SELECT wallet, count(DISTINCT h.record_id) FILTER (h.wallet_status IN (wallet, 'both')) AS records
     FROM crm_holdings h
     CROSS JOIN (VALUES ('apple'), ('google')) wallets (wallet)
     GROUP BY ALL
@@ -107,6 +107,12 @@ judged AS (
     FROM wallet.reconciliation_reasons
     GROUP BY ALL
 ),
+found_anew AS (
+    SELECT day, wallet, count(*) AS differences
+    FROM wallet.reconciliation_differences
+    WHERE explanation IS NULL AND since = day
+    GROUP BY ALL
+),
 lost AS (
     SELECT day, wallet, count(*) AS events
     FROM delivery_differences
@@ -115,21 +121,20 @@ lost AS (
 )
 SELECT
     s.day, s.wallet,
-    CASE
-        WHEN coalesce(j.differences, 0) = 0 THEN 'agree'
-        WHEN j.unexplained = 0 THEN 'explained'
-        ELSE 'not explained'
-    END AS verdict,
     coalesce(j.differences, 0) AS differences,
     coalesce(j.unexplained, 0) AS unexplained,
-    CASE WHEN s.is_newest THEN coalesce(li.installed, 0) ELSE o.pass_api_installed END AS pass_api_installed,
-    CASE WHEN s.is_newest THEN coalesce(re.installed, 0) ELSE o.registers_installed END AS registers_installed,
-    CASE WHEN s.is_newest THEN coalesce(sa.installed, 0) ELSE o.insights_installed END AS insights_installed,
-    CASE WHEN s.is_newest THEN coalesce(ha.customers, 0) ELSE o.customers_installed END AS customers_installed,
-    CASE WHEN s.is_newest THEN ho.customers ELSE o.crm_installed END AS crm_installed,
-    CASE WHEN s.is_newest THEN coalesce(re.unmatched, 0) ELSE o.unmatched_passes END AS unmatched_passes,
-    CASE WHEN s.is_newest THEN coalesce(re.conflict, 0) ELSE o.conflict_passes END AS conflict_passes,
-    CASE WHEN s.is_newest THEN coalesce(j.held, 0) ELSE o.held_customers END AS held_customers,
+    coalesce(n.differences, 0) AS newly_unexplained,
+    CASE WHEN s.is_counted THEN coalesce(li.installed, 0) ELSE o.pass_api_installed END AS pass_api_installed,
+    CASE WHEN s.is_counted THEN coalesce(re.installed, 0) ELSE o.registers_installed END AS registers_installed,
+    CASE WHEN s.is_counted THEN coalesce(sa.installed, 0) ELSE o.insights_installed END AS insights_installed,
+    CASE WHEN s.is_counted THEN coalesce(ha.customers, 0) ELSE o.customers_installed END AS customers_installed,
+    CASE
+        WHEN s.is_counted AND EXISTS (FROM crm.plans WHERE scope = 'all') THEN coalesce(ho.records, 0)
+        WHEN NOT s.is_counted THEN o.crm_installed
+    END AS crm_installed,
+    CASE WHEN s.is_counted THEN coalesce(re.unmatched, 0) ELSE o.unmatched_passes END AS unmatched_passes,
+    CASE WHEN s.is_counted THEN coalesce(re.conflict, 0) ELSE o.conflict_passes END AS conflict_passes,
+    CASE WHEN s.is_counted THEN coalesce(j.held, 0) ELSE o.held_customers END AS held_customers,
     coalesce(sh.passes, 0) AS pass_api_installs,
     coalesce(co.installs, 0) AS insights_installs,
     coalesce(co.uninstalls, 0) AS insights_uninstalls,
@@ -144,13 +149,20 @@ SELECT
     coalesce(dr.customers, 0) AS drift_found,
     coalesce(rp.customers, 0) AS drift_repaired,
     CASE
-        WHEN s.is_newest THEN (SELECT max(started_at) FROM raw.snapshots WHERE verdict = 'accepted')
+        WHEN s.is_counted THEN (SELECT max(started_at) FROM raw.snapshots WHERE verdict = 'accepted')
         ELSE o.listed_at
     END AS listed_at,
-    $now AS certified_at
+    $now AS certified_at,
+    CASE
+        WHEN coalesce(j.unexplained, 0) > 0 THEN 'not explained'
+        WHEN NOT s.is_counted AND o.pass_api_installed IS NULL THEN 'not compared'
+        WHEN coalesce(j.differences, 0) = 0 THEN 'agree'
+        ELSE 'explained'
+    END AS verdict
 FROM sides s
 LEFT JOIN wallet.reconciliation o USING (day, wallet)
 LEFT JOIN judged j USING (day, wallet)
+LEFT JOIN found_anew n USING (day, wallet)
 LEFT JOIN lost lo USING (day, wallet)
 LEFT JOIN shown sh USING (day, wallet)
 LEFT JOIN counted co USING (day, wallet)

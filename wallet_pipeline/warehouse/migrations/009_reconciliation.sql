@@ -1,6 +1,18 @@
 -- The daily certificate: whether Pass API, inbox, Insights and CRM say the same. All times are UTC.
+CREATE TABLE crm.holdings (
+    customer_key VARCHAR, record_id VARCHAR, wallet_status VARCHAR, apple_wallet_installed_at TIMESTAMP,
+    google_wallet_installed_at TIMESTAMP, read_at TIMESTAMP
+);
+COMMENT ON TABLE crm.holdings IS 'What the CRM held of each customer when a plan read it last. Key: customer_key. Customers without a record of their own have no row. What was written since is in crm.deliveries.';
+COMMENT ON COLUMN crm.holdings.customer_key IS 'Key of the customer.';
+COMMENT ON COLUMN crm.holdings.record_id IS 'CRM record.';
+COMMENT ON COLUMN crm.holdings.wallet_status IS 'wallet_status as found.';
+COMMENT ON COLUMN crm.holdings.apple_wallet_installed_at IS 'apple_wallet_installed_at as found, UTC.';
+COMMENT ON COLUMN crm.holdings.google_wallet_installed_at IS 'google_wallet_installed_at as found, UTC.';
+COMMENT ON COLUMN crm.holdings.read_at IS 'When the plan that read it was begun, UTC.';
+
 CREATE TABLE wallet.reconciliation (
-    day DATE, wallet VARCHAR, verdict VARCHAR, differences BIGINT, unexplained BIGINT,
+    day DATE, wallet VARCHAR, verdict VARCHAR, differences BIGINT, unexplained BIGINT, newly_unexplained BIGINT,
     pass_api_installed BIGINT, registers_installed BIGINT, insights_installed BIGINT, customers_installed BIGINT, crm_installed BIGINT,
     unmatched_passes BIGINT, conflict_passes BIGINT, held_customers BIGINT,
     pass_api_installs BIGINT, insights_installs BIGINT, insights_uninstalls BIGINT, inbox_installs BIGINT, inbox_uninstalls BIGINT,
@@ -12,14 +24,15 @@ CREATE TABLE wallet.reconciliation (
 COMMENT ON TABLE wallet.reconciliation IS 'Certificate of each day: what Pass API, inbox, Insights and CRM say, and whether they agree. Key: day, wallet. Days that are over and of which Insights was read whole, from the last one before the first accepted snapshot on.';
 COMMENT ON COLUMN wallet.reconciliation.day IS 'Day in the time zone of REPORT_TIME_ZONE.';
 COMMENT ON COLUMN wallet.reconciliation.wallet IS 'apple or google.';
-COMMENT ON COLUMN wallet.reconciliation.verdict IS 'agree: no difference. explained: each difference has a reason in reconciliation_reasons. not explained: at least one has none.';
+COMMENT ON COLUMN wallet.reconciliation.verdict IS 'agree: no difference. explained: each difference has a reason in reconciliation_reasons. not explained: at least one has none. not compared: no list was taken in time after the day, so that its events alone were compared.';
 COMMENT ON COLUMN wallet.reconciliation.differences IS 'Number of differences.';
 COMMENT ON COLUMN wallet.reconciliation.unexplained IS 'Of these: without a reason that is known.';
-COMMENT ON COLUMN wallet.reconciliation.pass_api_installed IS 'Passes installed by the list of listed_at. This and the other numbers of what is installed are of certified_at, and null for a day that was not the newest at any certification.';
+COMMENT ON COLUMN wallet.reconciliation.newly_unexplained IS 'Of these: not found without a reason on the day certified before.';
+COMMENT ON COLUMN wallet.reconciliation.pass_api_installed IS 'Passes installed by the list of listed_at. This and the other numbers of what is installed are of the first day on which they could be counted, and null while the verdict is not compared.';
 COMMENT ON COLUMN wallet.reconciliation.registers_installed IS 'Passes installed by wallet_registers.';
 COMMENT ON COLUMN wallet.reconciliation.insights_installed IS 'Passes installed by the last word of Insights about each.';
 COMMENT ON COLUMN wallet.reconciliation.customers_installed IS 'Customers who have the wallet, by customer_wallet_status.';
-COMMENT ON COLUMN wallet.reconciliation.crm_installed IS 'Customers who have the wallet by what the CRM holds, as it was read last; null when it never was.';
+COMMENT ON COLUMN wallet.reconciliation.crm_installed IS 'CRM records of customers that say that they have the wallet, as they were read last; null when they never were. A record that belongs to another customer counts for that one alone.';
 COMMENT ON COLUMN wallet.reconciliation.unmatched_passes IS 'Passes installed that are in no customer, because they bear no identifier.';
 COMMENT ON COLUMN wallet.reconciliation.conflict_passes IS 'Passes installed that are in no customer, because their identifier belongs to several.';
 COMMENT ON COLUMN wallet.reconciliation.held_customers IS 'Customers of whom the CRM holds otherwise, and to whom nothing is written for a reason of the rules.';
@@ -51,7 +64,7 @@ COMMENT ON COLUMN wallet.reconciliation_reasons.differences IS 'Number of differ
 
 CREATE TABLE wallet.reconciliation_differences (
     day DATE, wallet VARCHAR, comparison VARCHAR, explanation VARCHAR, pass_id VARCHAR, customer_key VARCHAR,
-    difference VARCHAR, happened_at TIMESTAMP
+    difference VARCHAR, happened_at TIMESTAMP, since DATE
 );
 COMMENT ON TABLE wallet.reconciliation_differences IS 'Every difference that the certificates of the last 31 days found. Grain: day, wallet, comparison, pass or customer, event.';
 COMMENT ON COLUMN wallet.reconciliation_differences.day IS 'Day in the time zone of REPORT_TIME_ZONE.';
@@ -62,3 +75,4 @@ COMMENT ON COLUMN wallet.reconciliation_differences.pass_id IS 'The pass; null w
 COMMENT ON COLUMN wallet.reconciliation_differences.customer_key IS 'The customer; null where the pass is in none.';
 COMMENT ON COLUMN wallet.reconciliation_differences.difference IS 'Who says what.';
 COMMENT ON COLUMN wallet.reconciliation_differences.happened_at IS 'Time of the event, or of the newest change by the registers or the customer''s row, UTC; null where there is none.';
+COMMENT ON COLUMN wallet.reconciliation_differences.since IS 'Since which day the same is found by each certificate; of the last 31 days.';
