@@ -251,6 +251,7 @@ def test_insights_and_registers(sources: Sources) -> None:
         ("09T12:00:00", "installed", "gone_pass"),
         ("11T03:30:00", "installed", "newer"),
         ("09T12:00:00", "installed", "two_devices"),
+        ("09T13:00:00", "installed", "two_devices"),
         ("10T12:00:00", "uninstalled", "two_devices"),
         ("09T12:00:00", "installed", "nameless", ""),
         ("09T12:00:00", "installed", "no_uninstall"),
