@@ -97,7 +97,7 @@ def _page(certificate: Certificate) -> str:
     ]
     parts = [
         f"## {certificate.day}: {certificate.verdict}",
-        str(certificate),
+        f"{certificate} {_counted(certificate)}",
         markdown_table(["", *wallets], figures).value,
     ]
     if reasons:
@@ -107,6 +107,17 @@ def _page(certificate: Certificate) -> str:
         names = ["wallet", "between", "difference", "reason", "pass", "customer", "when (UTC)"]
         parts += [markdown_table(names, sample).value]
     return "\n\n".join(parts)
+
+
+def _counted(certificate: Certificate) -> str:
+    """Say of which moment the figures of what is installed are."""
+    row = next(iter(certificate.wallets.values()))
+    listed_at = row["listed_at"]
+    if listed_at is None:
+        return ""
+    return (
+        f"What is installed was counted by the list of {listed_at:%Y-%m-%d %H:%M} UTC; the events are those of the day."
+    )
 
 
 def figure(name: str, value: object) -> object:

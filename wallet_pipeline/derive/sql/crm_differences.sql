@@ -1,5 +1,5 @@
 -- Customers of whom the CRM holds a wallet, or its date, otherwise than it should. Grain and key: wallet, customer_key, for the newest
--- day. Times in UTC. $tolerance_ms: times apart by less are equal. Read by reconciliation.py.
+-- day. Times in UTC. $tolerance_ms: times apart by less are equal. Read by reconciliation_differences and reconciliation.
 WITH beside AS (
     SELECT
         wallet,

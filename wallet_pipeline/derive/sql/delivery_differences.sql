@@ -1,6 +1,7 @@
--- Events that Insights counts and nobody delivered, or the other way round. Grain: day, wallet, event. Times in UTC. They are the
--- same event when pass, wallet and kind are, and the times are no more than five minutes apart, as in the rules; an event without a
--- time of its own may have been received up to a day later. $now: when that is looked at. Read by reconciliation.py.
+-- Events that Insights counts and nobody delivered (is_lost), or the other way round. Grain: day, wallet, event. Times in UTC. They
+-- are the same event when pass, wallet and kind are, and the times are no more than five minutes apart, as in the rules; an event
+-- without a time of its own may have been received up to a day later. $now: when that is looked at. Read by
+-- reconciliation_differences and reconciliation.
 WITH counted AS (
     SELECT d.day, e.wallet, e.kind, e.pass_id, e.occurred_at
     FROM raw.insights_events e
@@ -14,7 +15,7 @@ arrived AS (
     WHERE d.has_inbox AND a.wallet IN ('apple', 'google')
 )
 SELECT
-    c.day, c.wallet, 'delivery' AS comparison, c.pass_id, c.kind || ' by Insights, not delivered' AS difference,
+    c.day, c.wallet, 'delivery' AS comparison, c.pass_id, c.kind || ' by Insights, not delivered' AS difference, TRUE AS is_lost,
     c.occurred_at AS happened_at,
     CASE
         WHEN c.occurred_at > $now - INTERVAL 1 HOUR THEN 'happened within the last hour, may yet be delivered'
@@ -26,7 +27,7 @@ ANTI JOIN arrived_events a
     AND a.occurred_at <= c.occurred_at + CASE WHEN a.late_seconds IS NULL THEN INTERVAL 1 DAY ELSE INTERVAL 5 MINUTE END
 UNION ALL
 SELECT
-    a.day, a.wallet, 'delivery', a.pass_id, a.kind || ' delivered, not by Insights', a.occurred_at,
+    a.day, a.wallet, 'delivery', a.pass_id, a.kind || ' delivered, not by Insights', FALSE, a.occurred_at,
     CASE
         WHEN i.event_id IS NOT NULL THEN 'the event is no evidence: ' || i.reason
         WHEN n.pass_id IS NOT NULL THEN 'Insights does not name the wallet'

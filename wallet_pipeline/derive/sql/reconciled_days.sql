@@ -1,8 +1,7 @@
 -- Days whose certificate is issued now: days that are over and of which Insights was read whole, from the last one before the first
--- accepted snapshot on; the seven newest, for late events change them, and any that has none yet. Grain and key: day, in the time zone of the
--- calendar; the bounds in UTC. is_counted: what is installed is counted for it now,
--- by the first list that was begun after its end, or another one of that UTC date.
--- has_inbox: deliveries came before it began. Read by the tables of the reconciliation.
+-- accepted snapshot on; the seven newest, for late events change them, and any that has none yet. Grain and key: day, in the time
+-- zone of the calendar; the bounds in UTC. is_counted: what is installed is counted for it now, by the first list that was begun
+-- after its end, or another one of that UTC date. has_inbox: deliveries came before it began. Read by the reconciliation's tables.
 WITH whole AS (
     SELECT c.day, c.starts_at, c.ends_at, min(d.fetched_at) AS fetched_at
     FROM adoption.calendar c

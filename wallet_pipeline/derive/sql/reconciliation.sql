@@ -102,8 +102,7 @@ judged AS (
     SELECT
         day, wallet,
         sum(differences)::BIGINT AS differences,
-        coalesce(sum(differences) FILTER (explanation IS NULL), 0)::BIGINT AS unexplained,
-        coalesce(sum(differences) FILTER (explanation LIKE 'held: %'), 0)::BIGINT AS held
+        coalesce(sum(differences) FILTER (explanation IS NULL), 0)::BIGINT AS unexplained
     FROM wallet.reconciliation_reasons
     GROUP BY ALL
 ),
@@ -113,10 +112,16 @@ found_anew AS (
     WHERE explanation IS NULL AND since = day
     GROUP BY ALL
 ),
+held_back AS (
+    SELECT d.wallet, count(*) AS customers
+    FROM crm_differences d
+    JOIN crm.plan p ON p.customer_key = d.customer_key AND p.action = 'hold'
+    GROUP BY ALL
+),
 lost AS (
     SELECT day, wallet, count(*) AS events
     FROM delivery_differences
-    WHERE difference LIKE '%not delivered'
+    WHERE is_lost
     GROUP BY ALL
 )
 SELECT
@@ -134,7 +139,7 @@ SELECT
     END AS crm_installed,
     CASE WHEN s.is_counted THEN coalesce(re.unmatched, 0) ELSE o.unmatched_passes END AS unmatched_passes,
     CASE WHEN s.is_counted THEN coalesce(re.conflict, 0) ELSE o.conflict_passes END AS conflict_passes,
-    CASE WHEN s.is_counted THEN coalesce(j.held, 0) ELSE o.held_customers END AS held_customers,
+    CASE WHEN s.is_counted THEN coalesce(hb.customers, 0) ELSE o.held_customers END AS held_customers,
     coalesce(sh.passes, 0) AS pass_api_installs,
     coalesce(co.installs, 0) AS insights_installs,
     coalesce(co.uninstalls, 0) AS insights_uninstalls,
@@ -170,6 +175,7 @@ LEFT JOIN arrived ar USING (day, wallet)
 LEFT JOIN verified ve USING (day, wallet)
 LEFT JOIN drifted dr USING (day, wallet)
 LEFT JOIN repaired rp USING (day, wallet)
+LEFT JOIN held_back hb USING (wallet)
 LEFT JOIN listed li USING (wallet)
 LEFT JOIN registered re USING (wallet)
 LEFT JOIN said sa USING (wallet)
