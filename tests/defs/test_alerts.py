@@ -32,8 +32,8 @@ INSERT INTO crm.drift (customer_key, field, changed_by, found_at)
 SELECT 'customerId=' || i, 'wallet_status', 'user jane@x.test', now() AT TIME ZONE 'UTC' FROM range(6) t(i)
 """
 DISAGREEMENT = """
-INSERT INTO wallet.reconciliation (day, wallet, verdict, differences, unexplained)
-VALUES (today() - 1, 'apple', 'not explained', 3, 2);
+INSERT INTO wallet.reconciliation (day, wallet, verdict, differences, unexplained, newly_unexplained)
+VALUES (today() - 1, 'apple', 'not explained', 3, 2, 2);
 INSERT INTO wallet.reconciliation_reasons
 VALUES (today() - 1, 'apple', 'delivery', NULL, 2), (today() - 1, 'apple', 'list', 'gone', 1)
 """
@@ -150,7 +150,7 @@ def test_held_snapshot_is_told(alerted: Project, hook: Hook) -> None:
             "sources_agree",
             DISAGREEMENT,
             "The sources disagree, and the reason is not known",
-            ": 3 differences, 2 without a reason: events by Insights and those delivered 2.",
+            ": 3 differences, 2 without a reason, 2 of these new: events by Insights and those delivered 2.",
         ),
         ("wallet_events", "not_silent", SILENCE, "Events have stopped coming", "Why: The last delivery came at "),
     ],
