@@ -242,12 +242,12 @@ FIGURES = (
         "Where installs came from",
         "Installs of the last {year} months, by the source that an event told (medium/origin), and how many of them go"
         " on; the {listed} sources with most installs, all others added up.",
-        {"acquisition_source": "Source", "still_installed": "Installed since", "ended": "Removed again"},
+        {"acquisition_source": "Source", "still_installed": "Still installed", "ended": "Removed again"},
         partial(
             charts.ranking,
             x="acquisition_source",
             series=(
-                Series("still_installed", "installed since", GREEN),
+                Series("still_installed", "still installed", GREEN),
                 Series("ended", "removed again", RED),
             ),
             y_title="installs",
@@ -275,8 +275,8 @@ FIGURES = (
     Figure(
         "switches",
         "Switches between statuses",
-        "Customers who went from one wallet status (left) to another (below) in the last 30 days; who did so twice"
-        " counts twice. Those who came in or left do not count here.",
+        "Customers who went from one wallet status (left) to another (below) on the last 30 days that are over;"
+        " who did so twice counts twice. Those who came in or left do not count here.",
         {"from_status": "From", "to_status": "To", "customers": "Customers"},
         partial(
             charts.heat_map,

@@ -38,7 +38,7 @@ class Section:
 
 
 def render(content: Content, zone: ZoneInfo, now: datetime) -> str:
-    """Return the page, of a moment in the time zone by whose days was counted, or else in `zone`.
+    """Return the page as of `now`, told in the time zone whose days the trends are counted by; before any, in `zone`.
 
     Names are text in it, wherever they come from: nothing of them is taken for HTML or a script. Raises ReportError.
     """

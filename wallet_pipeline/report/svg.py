@@ -35,7 +35,7 @@ _CONFIG = {
 def draw_all(specs: Sequence[Spec], alternatives: Sequence[str]) -> list[str]:
     """Return the charts, each with a text for those who cannot see it. Raises ReportError.
 
-    They are drawn in a process of its own, which the library ends where it meets a text that it cannot draw.
+    They are drawn in a process of their own, which the library ends where it meets a text that it cannot draw.
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:

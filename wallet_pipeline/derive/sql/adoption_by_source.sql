@@ -1,5 +1,5 @@
--- Installations begun, by where they came from. Grain and key: month of the begin, pass type, wallet, acquisition_source; `unknown`
--- where no event tells it. Read by analysts.
+-- Installations begun, by where they came from. Grain and key: month of the begin, pass type, wallet, acquisition_source;
+-- `unknown` where no event tells it. Read by analysts.
 SELECT
     c.month, i.pass_type, i.wallet,
     coalesce(i.acquisition_source, 'unknown') AS acquisition_source,

@@ -1,6 +1,6 @@
--- Of the passes created in a month, how many had been installed, and how many still were, by the end of that and each later month.
--- Grain and key: month of creation, pass type, wallet (apple, google or any), months since. Months of the calendar that are over;
--- installations of passes whose creation is unknown do not count. Read by analysts.
+-- Of the passes created in a month, how many had been installed, and how many still were, by the end of that and each later
+-- month. Grain and key: month of creation, pass type, wallet (apple, google or any), months since. Months of the calendar that
+-- are over; installations of passes whose creation is unknown do not count. Read by analysts.
 WITH months AS (
     SELECT month, max(ends_at) AS ends_at
     FROM adoption.calendar
@@ -26,7 +26,11 @@ moves AS (
     SELECT p.cohort, p.pass_type, s.wallet, s.ends_at, 0, -1 FROM passes p JOIN installed_spans s USING (pass_id)
 ),
 by_month AS (
-    SELECT v.cohort, v.pass_type, v.wallet, greatest(m.month, v.cohort) AS month, sum(v.installed) AS installed, sum(v.retained) AS retained
+    SELECT
+        v.cohort, v.pass_type, v.wallet,
+        greatest(m.month, v.cohort) AS month,
+        sum(v.installed) AS installed,
+        sum(v.retained) AS retained
     FROM moves v
     ASOF JOIN months m ON v.moment < m.ends_at
     GROUP BY ALL

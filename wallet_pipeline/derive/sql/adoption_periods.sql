@@ -1,5 +1,6 @@
--- adoption_daily summed up by week or month. Grain and key: first day of the $period ('week', an ISO week from Monday, or 'month'),
--- pass type, wallet. Stocks are those of the last day there is. Read by analysts, as adoption_weekly and adoption_monthly.
+-- adoption_daily summed up by week or month. Grain and key: first day of the $period ('week', an ISO week from Monday, or
+-- 'month'), pass type, wallet. Stocks are those of the last day there is. Read by analysts, as adoption_weekly and
+-- adoption_monthly.
 SELECT
     date_trunc($period, day)::DATE AS period,
     pass_type, wallet,

@@ -32,6 +32,10 @@ SELECT
 FROM bounds b
 WHERE NOT EXISTS (
     SELECT 1
-    FROM (SELECT unnest(generate_series(b.starts_at::DATE, (b.ends_at - INTERVAL 1 MICROSECOND)::DATE, INTERVAL 1 DAY))::DATE AS utc_day)
+    FROM (
+        SELECT unnest(
+            generate_series(b.starts_at::DATE, (b.ends_at - INTERVAL 1 MICROSECOND)::DATE, INTERVAL 1 DAY)
+        )::DATE AS utc_day
+    )
     WHERE utc_day NOT IN (SELECT day FROM raw.insights_days) AND utc_day <= (SELECT max(day) FROM raw.insights_days)
 )

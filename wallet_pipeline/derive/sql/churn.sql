@@ -1,6 +1,6 @@
--- Installations that ended: how old they were, and how many of their passes came back to the same wallet. Grain and key: month of
--- the end, pass type, wallet, age. Age: the upper bound in days of 0-1, 1-7, 7-30, 30-90, 90-365 days, null beyond or unknown. Read by
--- analysts.
+-- Installations that ended: how old they were, and how many of their passes came back to the same wallet. Grain and key: month
+-- of the end, pass type, wallet, age. Age: the upper bound in days of 0-1, 1-7, 7-30, 30-90, 90-365 days, null beyond or
+-- unknown. Read by analysts.
 WITH ended AS (
     SELECT
         c.month, i.pass_type, i.wallet, i.uninstalled_at,

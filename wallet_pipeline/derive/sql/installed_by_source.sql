@@ -1,5 +1,5 @@
 -- Passes installed now, by the trends and by the registers, and how many the registers had to put right because Insights leaves
--- them otherwise. Grain and key: wallet. Read by trends.py, for a check.
+-- them otherwise. Grain and key: wallet. As of now: no times. Read by trends.py, for a check.
 SELECT
     wallet,
     count(*) FILTER (i.uninstalled_at IS NULL AND i.pass_id IS NOT NULL) AS trends,

@@ -1,6 +1,6 @@
--- When each pass was installed, in each wallet and in any of them, overlapping installations joined. Grain and key: pass_id, wallet
--- (apple, google or any), begins_at. Times in UTC; '-infinity' began before Insights was read, 'infinity' goes on. Read by the
--- tables of adoption.
+-- When each pass was installed, in each wallet and in any of them, overlapping installations joined. Grain and key: pass_id,
+-- wallet (apple, google or any), begins_at. Times in UTC; '-infinity' began before Insights was read, 'infinity' goes on. Read
+-- by the tables of adoption.
 WITH each_wallet AS (
     SELECT
         pass_id, wallet,
@@ -17,7 +17,11 @@ joined AS (
     FROM each_wallet
 ),
 numbered AS (
-    SELECT *, count(*) FILTER (reached IS NULL OR begins_at > reached) OVER (PARTITION BY pass_id ORDER BY begins_at, ends_at) AS span
+    SELECT
+        *,
+        count(*) FILTER (reached IS NULL OR begins_at > reached) OVER (
+            PARTITION BY pass_id ORDER BY begins_at, ends_at
+        ) AS span
     FROM joined
 )
 FROM each_wallet

@@ -11,7 +11,10 @@ by_day AS (
     ASOF JOIN (FROM adoption.calendar) c ON m.moment < c.ends_at
     GROUP BY ALL
 )
-SELECT c.day, s.wallet_status, (sum(coalesce(b.customers, 0)) OVER (PARTITION BY s.wallet_status ORDER BY c.day))::BIGINT AS customers
+SELECT
+    c.day,
+    s.wallet_status,
+    (sum(coalesce(b.customers, 0)) OVER (PARTITION BY s.wallet_status ORDER BY c.day))::BIGINT AS customers
 FROM adoption.calendar c
 CROSS JOIN (VALUES ('none'), ('apple'), ('google'), ('both')) s (wallet_status)
 LEFT JOIN by_day b USING (day, wallet_status)

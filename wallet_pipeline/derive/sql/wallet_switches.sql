@@ -1,5 +1,5 @@
--- Customers who went from one wallet_status to another. Grain and key: day of the calendar, from_status, to_status. `new` and `gone`
--- stand for customers who came in, or of whom no pass is left. Read by analysts.
+-- Customers who went from one wallet_status to another. Grain and key: day of the calendar, from_status, to_status. `new` and
+-- `gone` stand for customers who came in, or of whom no pass is left. Read by analysts.
 WITH versions AS (
     SELECT
         customer_key, valid_from, valid_to, wallet_status,
@@ -10,7 +10,10 @@ WITH versions AS (
     WINDOW customer AS (PARTITION BY customer_key ORDER BY valid_from)
 ),
 switches AS (
-    SELECT valid_from AS moment, CASE WHEN ended_before = valid_from THEN status_before ELSE 'new' END AS from_status, wallet_status AS to_status
+    SELECT
+        valid_from AS moment,
+        CASE WHEN ended_before = valid_from THEN status_before ELSE 'new' END AS from_status,
+        wallet_status AS to_status
     FROM versions
     UNION ALL
     SELECT valid_to, wallet_status, 'gone' FROM versions WHERE valid_to IS NOT NULL AND next_from IS DISTINCT FROM valid_to

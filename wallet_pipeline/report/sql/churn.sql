@@ -1,5 +1,5 @@
--- Installations that ended, by how old they were; all pass types, both wallets. Grain and key: month of the end, the newest $months of
--- them. Read by the report.
+-- Installations that ended, by how old they were; all pass types, both wallets. Grain and key: month of the end, the newest
+-- $months of them. Read by the report.
 SELECT
     month,
     coalesce(sum(uninstalls) FILTER (younger_than_days = 1), 0)::BIGINT AS day,

@@ -1,5 +1,6 @@
--- Of the passes created in a month, how many had been installed, and how many were, by the end of that and each later month; all pass
--- types, in at least one wallet. Grain and key: month of creation, the newest $months of them, and months since. Read by the report.
+-- Of the passes created in a month, how many had been installed, and how many were, by the end of that and each later month;
+-- all pass types, in at least one wallet. Grain and key: month of creation, the newest $months of them, and months since. Read
+-- by the report.
 SELECT
     created_month, months_since,
     sum(passes)::BIGINT AS passes,

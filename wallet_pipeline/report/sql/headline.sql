@@ -1,4 +1,5 @@
--- The numbers at the top of the report, in one row. Days are those of the calendar that are over. Read by the report.
+-- The numbers at the top of the report, both wallets added where none is named. Grain: one row. Days are those of the calendar
+-- that are over, in its time zone. Read by the report.
 WITH last_day AS (SELECT max(day) AS day FROM adoption.calendar WHERE is_over),
 customers AS (
     SELECT
@@ -19,7 +20,9 @@ installed AS (
 created AS (
     SELECT
         count(*) AS passes,
-        count(*) FILTER (pass_id IN (SELECT pass_id FROM adoption.installations WHERE uninstalled_at IS NULL)) AS passes_installed,
+        count(*) FILTER (
+            pass_id IN (SELECT pass_id FROM adoption.installations WHERE uninstalled_at IS NULL)
+        ) AS passes_installed,
         count(*) FILTER (pass_id IN (SELECT pass_id FROM adoption.installations)) AS passes_ever_installed
     FROM adoption.created_passes
 ),
@@ -42,7 +45,10 @@ days AS (
     FROM adoption.calendar c
     CROSS JOIN last_day l
 )
-SELECT c.*, i.*, p.*, f.*, d.*, p.passes_installed / nullif(p.passes, 0) AS installed_share, p.passes_ever_installed / nullif(p.passes, 0) AS ever_share
+SELECT
+    c.*, i.*, p.*, f.*, d.*,
+    p.passes_installed / nullif(p.passes, 0) AS installed_share,
+    p.passes_ever_installed / nullif(p.passes, 0) AS ever_share
 FROM customers c
 CROSS JOIN installed i
 CROSS JOIN created p

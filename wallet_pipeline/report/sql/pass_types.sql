@@ -1,5 +1,6 @@
--- What is installed of each pass type now. Grain and key: pass_type, the $largest with most passes; one more row, without a name,
--- sums up the others. Read by the report.
+-- What is installed of each pass type now, and what the last 30 days of the calendar brought that are over, in its time zone.
+-- Grain and key: pass_type, the $largest with most passes; one more row, without a name, sums up the others. Read by the
+-- report.
 WITH last_day AS (SELECT max(day) AS day FROM adoption.calendar WHERE is_over),
 created AS (
     SELECT

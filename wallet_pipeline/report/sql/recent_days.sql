@@ -1,5 +1,5 @@
--- Installations begun and ended on each of the last 30 days that are over, of all pass types. Grain and key: day, in the time zone
--- of the calendar. Read by the report.
+-- Installations begun and ended on each of the last 30 days that are over, of all pass types. Grain and key: day, in the time
+-- zone of the calendar. Read by the report.
 SELECT
     d.day,
     sum(d.installs) FILTER (d.wallet = 'apple')::BIGINT AS apple_installs,

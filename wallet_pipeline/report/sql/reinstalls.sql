@@ -1,5 +1,5 @@
--- Of the installations that ended, how many of the passes were in the same wallet again within 1, 7 and 30 days; all pass types, both
--- wallets. Grain and key: month of the end, the newest $months of them. Read by the report.
+-- Of the installations that ended, how many of the passes were in the same wallet again within 1, 7 and 30 days; all pass
+-- types, both wallets. Grain and key: month of the end, the newest $months of them. Read by the report.
 SELECT
     month,
     sum(uninstalls)::BIGINT AS uninstalls,

@@ -1,5 +1,6 @@
 -- Installations begun in the newest $months months, by where they came from; all pass types, both wallets. Grain and key:
--- acquisition_source, the $largest with most installations; one more row, without a name, sums up the others. Read by the report.
+-- acquisition_source, the $largest with most installations; one more row, without a name, sums up the others. Read by the
+-- report.
 WITH sources AS (
     SELECT
         acquisition_source,

@@ -1,5 +1,5 @@
--- Customers by wallet_status at the end of each $period ('day', 'week' or 'month'), as it was held true then. Grain and key: first
--- day of the period, in the time zone of the calendar; of one that is not over, its newest day. Read by the report.
+-- Customers by wallet_status at the end of each $period ('day', 'week' or 'month'), as it was held true then. Grain and key:
+-- first day of the period, in the time zone of the calendar; of one that is not over, its newest day. Read by the report.
 SELECT
     date_trunc($period, day)::DATE AS period,
     max_by(customers, day) FILTER (wallet_status = 'both') AS "both",

@@ -1,5 +1,5 @@
--- Passes by the time from their creation to their first installation in any wallet; all pass types. Grain and key: month of creation,
--- the newest $months of them. The columns add up to the passes created. Read by the report.
+-- Passes by the time from their creation to their first installation in any wallet; all pass types. Grain and key: month of
+-- creation, the newest $months of them. The columns add up to the passes created. Read by the report.
 SELECT
     created_month,
     sum(within_1_hour)::BIGINT AS hour,
