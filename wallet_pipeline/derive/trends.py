@@ -8,6 +8,7 @@ import duckdb
 
 from wallet_pipeline.derive.statuses import query
 from wallet_pipeline.warehouse.connection import naive, transaction
+from wallet_pipeline.warehouse.queries import named_values
 
 # Each table after those that it is counted from.
 TABLES = (
@@ -60,5 +61,4 @@ def derive_trends(con: duckdb.DuckDBPyConnection, zone: ZoneInfo, now: datetime)
 def _fill(con: duckdb.DuckDBPyConnection, table: str, given: dict[str, object]) -> None:
     values = given | {"period": _PERIODS.get(table)}
     sql = query("adoption_periods" if table in _PERIODS else table)
-    named = {name: value for name, value in values.items() if f"${name}" in sql}
-    con.execute(f"INSERT INTO adoption.{table} {sql}", named)
+    con.execute(f"INSERT INTO adoption.{table} {sql}", named_values(sql, values))

@@ -12,7 +12,7 @@ from wallet_pipeline.report.charts import Rows
 from wallet_pipeline.report.figures import FIGURES, Figure
 from wallet_pipeline.report.names import OTHERS, labels
 from wallet_pipeline.warehouse.connection import transaction
-from wallet_pipeline.warehouse.queries import read_query
+from wallet_pipeline.warehouse.queries import named_values, read_query
 
 query = partial(read_query, "wallet_pipeline.report")
 
@@ -56,7 +56,7 @@ def _period(days: int) -> str:
 
 def _read(con: duckdb.DuckDBPyConnection, figure: Figure, period: str) -> list[dict[str, Any]]:
     sql = query(figure.name)
-    return _rows(con.execute(sql, dict(figure.limits) | ({"period": period} if "$period" in sql else {})))
+    return _rows(con.execute(sql, dict(figure.limits) | named_values(sql, {"period": period})))
 
 
 def _rows(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:

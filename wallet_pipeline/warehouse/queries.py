@@ -1,5 +1,6 @@
 """What all packages share in speaking to DuckDB: queries from files of their own, and rows as Python has them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -11,6 +12,11 @@ import duckdb
 def read_query(package: str, name: str) -> str:
     """Return the text of `sql/<name>.sql` in a package."""
     return (files(package) / "sql" / f"{name}.sql").read_text()
+
+
+def named_values(sql: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the values that a query names: DuckDB takes no others."""
+    return {name: value for name, value in values.items() if re.search(rf"\${name}\b", sql)}
 
 
 def one_row(

@@ -24,6 +24,7 @@ from wallet_pipeline.derive.statuses import (
 from wallet_pipeline.support.customers import split_identifier
 from wallet_pipeline.support.explain.queries import query
 from wallet_pipeline.warehouse.connection import migrate, naive, readable
+from wallet_pipeline.warehouse.queries import named_values
 
 _EVIDENCE = ("raw.snapshots", "raw.passes", "raw.wallet_observations", "raw.wallet_events")
 _HISTORY = (
@@ -96,7 +97,7 @@ def _find_earlier_identifiers(con: duckdb.DuckDBPyConnection, rules: StatusRules
 def _copy(con: duckdb.DuckDBPyConnection, tables: tuple[str, ...], known_at: Mapping[str, Any]) -> None:
     for table in tables:
         text = query(f"known/{table}")
-        con.execute(f"INSERT INTO memory.{table} BY NAME {text}", known_at if "$known_at" in text else {})
+        con.execute(f"INSERT INTO memory.{table} BY NAME {text}", named_values(text, known_at))
 
 
 def _derive(con: duckdb.DuckDBPyConnection, rules: StatusRules, moment: datetime) -> None:
