@@ -159,7 +159,7 @@ def test_held_snapshot_is_told(alerted: Project, hook: Hook) -> None:
 def test_condition_is_told_while_it_lasts(
     alone: Project, hook: Hook, asset: str, name: str, damage: str, title: str, reason: str
 ) -> None:
-    """Fights, drift and silence are told with figures, once however often they are found, and without names."""
+    """Fights, drift, disagreement and silence are told with figures, once however often found, and without names."""
     alone.check_alone(asset, name)
     assert look(alone) == 0
     with alone.data.open() as con:

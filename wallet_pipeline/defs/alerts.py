@@ -45,7 +45,7 @@ _QUOTABLE = frozenset({"OSError", "PermissionError", "FileNotFoundError", "IOExc
     minimum_interval_seconds=_LOOK_EVERY_S,
     # It does nothing until a channel is configured, and then nobody must remember to switch it on.
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells people by webhook and e-mail of failed and stopped runs, silence, fights and drift.",
+    description="Tells people by webhook and e-mail of failed and stopped runs, silence, fights, drift, disagreement.",
 )
 def alerts_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Look at the runs that have ended, and send what is due; no run is started."""

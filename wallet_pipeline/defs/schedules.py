@@ -26,13 +26,13 @@ _RUNS_LOOKED_AT = 7
 daily = dg.define_asset_job(
     "daily",
     selection=dg.AssetSelection.all() - dg.AssetSelection.assets(insights_daily),
-    description="Snapshot, statuses, CRM, trends and the analysts' file, once a day.",
+    description="Snapshot, statuses, CRM, trends, report, certificate and the analysts' files, once a day.",
     tags={"wallet_pipeline/job": "daily"},
 )
 insights = dg.define_asset_job(
     "insights",
     selection=dg.AssetSelection.assets(insights_daily),
-    description="Event counts of a range of days, in one run.",
+    description="Events of a range of days, in one run.",
     tags={"wallet_pipeline/job": "insights"},
 )
 _CHANGES_ONLY = {"config": {"changes_only": True}}

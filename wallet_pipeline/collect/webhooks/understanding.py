@@ -271,7 +271,7 @@ def _count(value: Any) -> int | None:
 def _source(value: Any) -> str | None:
     """Return medium/origin, or the text that stands there; an origin without its query, which may name a person.
 
-    None for what cannot be read: where an install came from is less than that it came.
+    None for what cannot be read: the event counts all the same, from an unknown source.
     """
     parts = [value.get("medium"), value.get("origin")] if isinstance(value, dict) else [value]
     texts = [_QUERY.sub("", part).strip() for part in parts if type(part) is str]
