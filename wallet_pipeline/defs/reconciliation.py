@@ -1,5 +1,7 @@
 """The asset of the daily certificate: what the sources say, whether they agree, and a page about it."""
 
+from typing import Any
+
 import dagster as dg
 
 from wallet_pipeline.defs.collect import DAILY
@@ -120,11 +122,11 @@ def _counted(certificate: Certificate) -> str:
     )
 
 
-def figure(name: str, value: object) -> object:
+def figure(name: str, value: Any) -> Any:
     """Return a figure as the page shows it: what was not looked at is a dash, a time has its unit."""
     if value is None:
         return "-"
-    return _duration(float(str(value))) if name.endswith("_seconds") else value
+    return _duration(value) if name.endswith("_seconds") else value
 
 
 def _duration(seconds: float) -> str:

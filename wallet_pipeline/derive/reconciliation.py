@@ -11,8 +11,8 @@ import duckdb
 from wallet_pipeline.derive.statuses import drop_temporary, query
 from wallet_pipeline.settings import Settings
 from wallet_pipeline.warehouse.connection import naive, transaction
+from wallet_pipeline.warehouse.queries import named_values
 
-# In the order of what a customer's status goes through.
 COMPARISONS = {
     "delivery": "events by Insights and those delivered",
     "list": "Pass API and registers",
@@ -137,8 +137,7 @@ def _compared(con: duckdb.DuckDBPyConnection, rules: ReconciliationRules, now: d
     differences = [f"{comparison}_differences" for comparison in COMPARISONS]
     for table in (*tables, *differences):
         sql = query(table)
-        named = {name: value for name, value in given.items() if f"${name}" in sql}
-        con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {sql}", named)
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {sql}", named_values(sql, given))
     con.execute(f"CREATE OR REPLACE TEMP TABLE differences AS {query('reconciliation_differences')}")
     yield
     drop_temporary(con, "certificates", "differences", *differences, *reversed(tables))
