@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from wallet_pipeline.clients.wallet_crew import WalletCrew
+from wallet_pipeline.collect.insights import DAYS_READ_AGAIN
 from wallet_pipeline.collect.wallet_events import Replay, Selection, replay
 from wallet_pipeline.collect.webhooks.receiver import WEBHOOK_PATH
 from wallet_pipeline.collect.webhooks.server import run_receiver
@@ -52,7 +53,6 @@ from wallet_pipeline.sync.plan_summary import PlanResult
 from wallet_pipeline.sync.setup_crm import setup_crm
 from wallet_pipeline.warehouse.connection import connect as open_warehouse
 
-_DAYS_READ_AGAIN = 3
 _LARGEST_ID = 2**63 - 1
 _READ_AGAIN = {
     "unchanged": "unchanged",
@@ -134,7 +134,7 @@ def run(since: datetime | None, approve_snapshot: str, approve_plan: str) -> Non
     if approve_plan and (approve_snapshot or since):
         raise click.UsageError("--approve-plan stands alone: it writes the approved plan, without a new snapshot.")
     env, settings, began = dagster_environment(_checkout()), load_settings(), datetime.now(UTC)
-    recent = max(settings.insights_first_day, began.date() - timedelta(days=_DAYS_READ_AGAIN - 1))
+    recent = max(settings.insights_first_day, began.date() - timedelta(days=DAYS_READ_AGAIN - 1))
     first = _not_before(settings.insights_first_day, since.date()) if since else recent
     if approve_plan:
         is_well = run_approved_plan(env, click.echo, approve_plan)

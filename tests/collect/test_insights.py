@@ -538,6 +538,17 @@ def test_reading_that_broke_off_long_ago_is_begun_anew(world: Tenant, data: Data
     assert (again.calls, again.read_before) == (1, 0)
 
 
+def test_newest_days_are_asked_for_again_whatever_broke_off(world: Tenant, data: Data) -> None:
+    """A late event is found though a long reading broke off, and its day was read by another one since."""
+    world.spoil({"type": "status", "status": 400}, path="insights", times=1)
+    with pytest.raises(ServiceError):
+        read_history(data, world)
+    read(data, world, tomorrow() - 3 * DAY, tomorrow())
+    world.advance(installs=1, at=(now() - 2 * DAY).isoformat())
+    again = read(data, world, tomorrow() - 3 * DAY, tomorrow())
+    assert (again.read_before, again.corrected) == (0, (now().date() - 2 * DAY,))
+
+
 def test_days_on_both_sides_of_a_hole_are_asked_for(world: Tenant, data: Data) -> None:
     """Of a longer range only the days are left out that the reading which broke off has, not those around them."""
     world.spoil({"type": "status", "status": 504}, path="insights", body=until(LONG_AGO + 3 * DAY), times=3)

@@ -19,6 +19,7 @@ from wallet_pipeline.warehouse.queries import one_row
 
 log = logging.getLogger(__name__)
 
+DAYS_READ_AGAIN = 3
 _CHUNK = timedelta(days=31)
 _ONE_DAY = timedelta(days=1)
 _SLOT = re.compile(r"\{(\w+)\}")
@@ -76,7 +77,7 @@ def read_insights(
     """Replace what is known of the UTC days from `first` until before `until`, and of a gap that an outage left before.
 
     Each chunk is stored as soon as it is there, in one transaction: a reading that dies is continued by running it
-    again, without the days that it has. A chunk that is too large for the service, by time or by rows, is halved, down
+    again, without the days that it has, but for the last three. A chunk that is too large for the service, by time or by rows, is halved, down
     to a day. Raises ServiceError.
     """
     calls = rows = events = 0
@@ -129,9 +130,8 @@ def _from_the_last_day_read(con: duckdb.DuckDBPyConnection, first: date) -> date
 def _begin(con: duckdb.DuckDBPyConnection, first: date, until: date, now: datetime) -> list[date]:
     """Book a reading as begun, and return the days that it has to ask for."""
     with transaction(con):
-        days = con.execute(
-            query("insights_missing_days"), {"first": first, "until": until, "now": naive(now)}
-        ).fetchall()
+        window = {"first": first, "until": until, "again": until - DAYS_READ_AGAIN * _ONE_DAY, "now": naive(now)}
+        days = con.execute(query("insights_missing_days"), window).fetchall()
         con.execute("INSERT INTO raw.insights_readings VALUES (?, ?, ?)", [first, until, naive(now)])
     return [day for (day,) in days]
 

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from wallet_pipeline.collect.insights import DAYS_READ_AGAIN
 from wallet_pipeline.collect.wallet_events import taken_up_to
 from wallet_pipeline.collect.webhooks.inbox import newest_delivery
 from wallet_pipeline.defs.collect import insights_daily, insights_days, wallet_events
@@ -17,7 +18,6 @@ from wallet_pipeline.sync.plan import PlanRules
 from wallet_pipeline.warehouse.connection import connect
 
 _TIME_ZONE = settings_of_definitions().schedule_time_zone
-_DAYS_READ_AGAIN = 3
 _LOOK_EVERY_S = 10
 _WAREHOUSE_WAIT_S = 2
 _BETWEEN_RUNS_S = 30
@@ -53,7 +53,7 @@ daily_schedule = dg.ScheduleDefinition(
 @dg.schedule(job=insights, cron_schedule="30 2 * * *", execution_timezone=_TIME_ZONE)
 def insights_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """Read the newest day and the ones before it again, for late events, in one run."""
-    newest = insights_days.get_partition_keys(current_time=context.scheduled_execution_time)[-_DAYS_READ_AGAIN:]
+    newest = insights_days.get_partition_keys(current_time=context.scheduled_execution_time)[-DAYS_READ_AGAIN:]
     return dg.RunRequest(
         tags={"dagster/asset_partition_range_start": newest[0], "dagster/asset_partition_range_end": newest[-1]}
     )
