@@ -269,11 +269,40 @@ def test_day_on_which_nothing_happened_is_a_row_of_zeros(shared: Warehouse) -> N
     ]
 
 
+@pytest.mark.parametrize(
+    ("before", "goes_on", "spells"),
+    [
+        ([], False, [(START + DAY, START + DAY)]),
+        ([], True, [(START + DAY, None)]),
+        ([START], False, [(START, START + DAY)]),
+        ([START], True, [(START, START + DAY), (START + DAY, None)]),
+    ],
+    ids=["came and went", "came", "went", "went and came back"],
+)
+def test_install_comes_before_uninstall_of_the_same_moment(
+    shared: Warehouse, before: list[datetime], goes_on: bool, spells: list[tuple[datetime, datetime | None]]
+) -> None:
+    """As in the status rules, what both are told of ends there; if the registers have it, it goes on, or came back."""
+    both = [(START + DAY, "installed", "a", "apple"), (START + DAY, "uninstalled", "a", "apple")]
+    events = [(at, "installed", "a", "apple") for at in before] + both
+    register = (goes_on, START + DAY if goes_on else None, START + DAY)
+    listed = {"a": ("loyalty", START)}
+    fill(shared.con, History(days(START.date(), 3), events, {("a", "apple"): register}, listed, [], []))
+    derive_trends(shared.con, ZoneInfo("UTC"), datetime(2026, 4, 1, tzinfo=UTC))
+    found = "SELECT installed_at, uninstalled_at FROM adoption.installations ORDER BY number"
+    assert shared.con.execute(found).fetchall() == spells
+    sums = "sum(first_installs)::INT, sum(reinstalls)::INT, sum(uninstalls)::INT, max_by(installed_passes, day)"
+    counts = f"SELECT {sums} FROM adoption.adoption_daily WHERE wallet = 'apple'"
+    assert shared.con.execute(counts).fetchall() == [
+        (1, len(spells) - 1, sum(end is not None for _, end in spells), int(goes_on))
+    ]
+
+
 def test_source_belongs_to_the_installation_that_goes_on(shared: Warehouse) -> None:
     """The first event of an installation that tells a source counts, up to a minute before it; others are nobody's."""
     turns = [(START, "installed"), (START + DAY, "uninstalled"), (START + 2 * DAY, "installed")]
     events = [(at, kind, pass_id, "apple") for at, kind in turns for pass_id in ("a", "b")]
-    nobodys = [(86_400, "at the end"), (2 * 86_400 - 61, "too early")]
+    nobodys = [(86_401, "after the end"), (2 * 86_400 - 61, "too early")]
     told = [(-60, "email"), (5, "second device"), (2 * 86_400 + 2, "qrcode"), (2 * 86_400 + 3, "app")]
     sources = [
         (START + timedelta(seconds=after), pass_id, "apple", source)

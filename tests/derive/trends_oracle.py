@@ -88,7 +88,7 @@ class Oracle:
         told = defaultdict(list)
         for moment, kind, pass_id, wallet in self.history.events:
             if kind != "created" and wallet in WALLETS:
-                told[pass_id, wallet].append((moment, kind == "installed"))
+                told[pass_id, wallet].append((moment, kind))
         for pass_id, wallet in sorted({*told, *self.history.registers}):
             spells = _walk(sorted(told[pass_id, wallet]))
             self._put_right(spells, self.history.registers.get((pass_id, wallet)))
@@ -104,7 +104,7 @@ class Oracle:
             if (of_pass, of_wallet) != (pass_id, wallet):
                 continue
             begun = [n for n, (begin, _) in enumerate(spells) if (begin or _LONG_AGO) <= moment + timedelta(minutes=1)]
-            if begun and moment < (spells[begun[-1]][1] or _NEVER):
+            if begun and moment <= (spells[begun[-1]][1] or _NEVER):
                 found.setdefault(begun[-1], source)
         return found
 
@@ -119,7 +119,8 @@ class Oracle:
                 last[1] = min(later, default=None)
             return
         installed, installed_at, changed_at = register
-        if installed and (last is None or (last[1] is not None and last[1] < (installed_at or _NEVER))):
+        begins = installed_at or _NEVER
+        if installed and (last is None or ((last[0] or _LONG_AGO) < begins and (last[1] or _NEVER) <= begins)):
             spells.append([installed_at, None])
         elif installed and last:
             last[1] = None
@@ -276,10 +277,11 @@ def _next(month: date) -> date:
     return (month + timedelta(days=31)).replace(day=1)
 
 
-def _walk(events: list[tuple[datetime, bool]]) -> list[list[datetime | None]]:
-    """Return begins and ends by the events of a pass in a wallet; of a moment the uninstall comes first."""
+def _walk(events: list[tuple[datetime, str]]) -> list[list[datetime | None]]:
+    """Return begins and ends by the events of a pass in a wallet; of a moment the install comes first, as it does by name."""
     spells: list[list[datetime | None]] = []
-    for moment, installs in events:
+    for moment, kind in events:
+        installs = kind == "installed"
         is_open = bool(spells) and spells[-1][1] is None
         if installs and not is_open:
             spells.append([moment, None])

@@ -1,18 +1,18 @@
 -- Every installation that a pass had in a wallet, from its begin to its end. Grain and key: pass_id, wallet, number. Times in
 -- UTC. History is told by Insights, the present by the registers: where Insights leaves a pass otherwise than the registers have
 -- it, they put the last installation right. An install while installed is another device, an uninstall while not installed an
--- echo: neither counts. Read by the tables of adoption and by analysts.
+-- echo: neither counts. Of one moment, an install comes before an uninstall, as in the status rules. Read by the tables of adoption and by analysts.
 WITH turns AS (
     SELECT
         pass_id, wallet, kind, occurred_at, pass_type,
-        lag(kind) OVER (PARTITION BY pass_id, wallet ORDER BY occurred_at, kind DESC) AS kind_before
+        lag(kind) OVER (PARTITION BY pass_id, wallet ORDER BY occurred_at, kind) AS kind_before
     FROM raw.insights_events
     WHERE kind IN ('installed', 'uninstalled') AND wallet IN ('apple', 'google')
 ),
 told AS (
     SELECT
         pass_id, wallet, kind, occurred_at,
-        lead(occurred_at) OVER (PARTITION BY pass_id, wallet ORDER BY occurred_at, kind DESC) AS turned_at
+        lead(occurred_at) OVER (PARTITION BY pass_id, wallet ORDER BY occurred_at, kind) AS turned_at
     FROM turns
     WHERE kind IS DISTINCT FROM kind_before
     -- The first that is told may be the end of what began before Insights was read.
@@ -23,8 +23,9 @@ spells AS (
         pass_id, wallet,
         CASE WHEN kind = 'installed' THEN occurred_at END AS installed_at,
         CASE WHEN kind = 'installed' THEN turned_at ELSE occurred_at END AS uninstalled_at,
-        -- An end and a begin may be told of the same moment.
-        row_number() OVER (PARTITION BY pass_id, wallet ORDER BY occurred_at DESC, kind) = 1 AS is_last
+        -- The next one may begin when this one ends, but not when it begins.
+        CASE WHEN uninstalled_at IS NOT NULL THEN greatest(uninstalled_at, installed_at + INTERVAL 1 MICROSECOND) END AS next_from,
+        row_number() OVER (PARTITION BY pass_id, wallet ORDER BY occurred_at DESC) = 1 AS is_last
     FROM told
 ),
 unlisted AS (
@@ -40,7 +41,7 @@ corrected AS (
         s.pass_id, s.wallet, s.installed_at,
         CASE
             WHEN NOT s.is_last THEN s.uninstalled_at
-            WHEN r.installed AND s.uninstalled_at IS NOT NULL AND r.installed_at <= s.uninstalled_at THEN NULL
+            WHEN r.installed AND r.installed_at < s.next_from THEN NULL
             WHEN NOT r.installed AND s.uninstalled_at IS NULL THEN greatest(r.changed_at, s.installed_at)
             ELSE coalesce(s.uninstalled_at, u.missed_at)
         END AS uninstalled_at,
@@ -56,7 +57,7 @@ corrected AS (
     SELECT r.pass_id, r.wallet, r.installed_at, NULL, 'registers', NULL
     FROM wallet.registers r
     LEFT JOIN (FROM spells WHERE is_last) s USING (pass_id, wallet)
-    WHERE r.installed AND (s.pass_id IS NULL OR s.uninstalled_at < r.installed_at)
+    WHERE r.installed AND (s.pass_id IS NULL OR r.installed_at >= s.next_from)
 ),
 -- Which installation an event belongs to that tells where it came from: the clock of who sent it may be a minute behind.
 sources AS (
@@ -64,7 +65,7 @@ sources AS (
     FROM (FROM raw.wallet_events WHERE kind = 'installed' AND acquisition_source IS NOT NULL) e
     ASOF JOIN (SELECT *, coalesce(installed_at, '-infinity') AS begins_at FROM corrected) c
         ON c.pass_id = e.pass_id AND c.wallet = e.wallet AND c.begins_at <= e.occurred_at + INTERVAL 1 MINUTE
-    WHERE c.uninstalled_at IS NULL OR e.occurred_at < c.uninstalled_at
+    WHERE c.uninstalled_at IS NULL OR e.occurred_at <= c.uninstalled_at
     GROUP BY ALL
 )
 SELECT
