@@ -270,22 +270,25 @@ def test_day_on_which_nothing_happened_is_a_row_of_zeros(shared: Warehouse) -> N
 
 
 @pytest.mark.parametrize(
-    ("before", "goes_on", "spells"),
+    ("before", "listed_at", "spells"),
     [
-        ([], False, [(START + DAY, START + DAY)]),
-        ([], True, [(START + DAY, None)]),
-        ([START], False, [(START, START + DAY)]),
-        ([START], True, [(START, START + DAY), (START + DAY, None)]),
+        ([], None, [(START + DAY, START + DAY)]),
+        ([], START + DAY, [(START + DAY, None)]),
+        ([START], None, [(START, START + DAY)]),
+        ([START], START + DAY, [(START, START + DAY), (START + DAY, None)]),
     ],
     ids=["came and went", "came", "went", "went and came back"],
 )
 def test_install_comes_before_uninstall_of_the_same_moment(
-    shared: Warehouse, before: list[datetime], goes_on: bool, spells: list[tuple[datetime, datetime | None]]
+    shared: Warehouse,
+    before: list[datetime],
+    listed_at: datetime | None,
+    spells: list[tuple[datetime, datetime | None]],
 ) -> None:
     """As in the status rules, what both are told of ends there; if the registers have it, it goes on, or came back."""
     both = [(START + DAY, "installed", "a", "apple"), (START + DAY, "uninstalled", "a", "apple")]
     events = [(at, "installed", "a", "apple") for at in before] + both
-    register = (goes_on, START + DAY if goes_on else None, START + DAY)
+    register = (listed_at is not None, listed_at, START + DAY)
     listed = {"a": ("loyalty", START)}
     fill(shared.con, History(days(START.date(), 3), events, {("a", "apple"): register}, listed, [], []))
     derive_trends(shared.con, ZoneInfo("UTC"), datetime(2026, 4, 1, tzinfo=UTC))
@@ -294,7 +297,7 @@ def test_install_comes_before_uninstall_of_the_same_moment(
     sums = "sum(first_installs)::INT, sum(reinstalls)::INT, sum(uninstalls)::INT, max_by(installed_passes, day)"
     counts = f"SELECT {sums} FROM adoption.adoption_daily WHERE wallet = 'apple'"
     assert shared.con.execute(counts).fetchall() == [
-        (1, len(spells) - 1, sum(end is not None for _, end in spells), int(goes_on))
+        (1, len(spells) - 1, sum(end is not None for _, end in spells), int(listed_at is not None))
     ]
 
 

@@ -278,7 +278,7 @@ def _next(month: date) -> date:
 
 
 def _walk(events: list[tuple[datetime, str]]) -> list[list[datetime | None]]:
-    """Return begins and ends by the events of a pass in a wallet; of a moment the install comes first, as it does by name."""
+    """Return begins and ends by the events of a pass in a wallet; of one moment, the install comes first."""
     spells: list[list[datetime | None]] = []
     for moment, kind in events:
         installs = kind == "installed"

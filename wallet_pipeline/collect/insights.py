@@ -77,8 +77,8 @@ def read_insights(
     """Replace what is known of the UTC days from `first` until before `until`, and of a gap that an outage left before.
 
     Each chunk is stored as soon as it is there, in one transaction: a reading that dies is continued by running it
-    again, without the days that it has, but for the last three. A chunk that is too large for the service, by time or by rows, is halved, down
-    to a day. Raises ServiceError.
+    again, without the days that it has, but for the last three. A chunk that is too large for the service, by time or
+    by rows, is halved, down to a day. Raises ServiceError.
     """
     calls = rows = events = 0
     corrected: set[date] = set()
