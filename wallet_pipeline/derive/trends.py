@@ -58,6 +58,13 @@ def derive_trends(con: duckdb.DuckDBPyConnection, zone: ZoneInfo, now: datetime)
     con.execute("CHECKPOINT")
 
 
+def recount_sources(con: duckdb.DuckDBPyConnection) -> None:
+    """Build adoption_by_source anew from the installations as they are: the only count that quotes what events say."""
+    with transaction(con):
+        con.execute("DELETE FROM adoption.adoption_by_source")
+        _fill(con, "adoption_by_source", {})
+
+
 def _fill(con: duckdb.DuckDBPyConnection, table: str, given: dict[str, object]) -> None:
     values = given | {"period": _PERIODS.get(table)}
     sql = query("adoption_periods" if table in _PERIODS else table)

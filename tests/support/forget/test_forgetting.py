@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.collect.deliveries import receive
@@ -13,6 +14,7 @@ from tests.sync.conftest import Account
 from wallet_pipeline.collect.wallet_events import Selection, replay, take_events
 from wallet_pipeline.collect.webhooks.inbox import Inbox, NewDelivery, newest_delivery, read_deliveries
 from wallet_pipeline.collect.webhooks.understanding import EventMapping
+from wallet_pipeline.derive.trends import recount_sources
 from wallet_pipeline.support.customers import SeveralCustomersError, UnknownCustomerError
 from wallet_pipeline.support.forget.contact import Contact, ContactError, clear_contact
 from wallet_pipeline.warehouse.connection import WarehouseError
@@ -142,6 +144,27 @@ def test_others_who_shared_an_identifier_are_derived_anew(after: Installation, f
     touched = [after.rows(f"FROM wallet.{table} ORDER BY ALL") for table in tables]
     after.derive()
     assert [after.rows(f"FROM wallet.{table} ORDER BY ALL") for table in tables] == touched
+
+
+def test_source_that_only_the_person_came_from_is_forgotten(home: Installation) -> None:
+    """A source may quote a name: it leaves the counts, the published ones too; what others came from is counted on."""
+    with home.open() as con:
+        con.execute(
+            "INSERT INTO adoption.calendar (day, month, starts_at, ends_at)"
+            " VALUES ('2026-01-01', '2026-01-01', '2026-01-01', '2026-01-02')"
+        )
+        con.execute(
+            "INSERT INTO adoption.installations (pass_id, wallet, pass_type, installed_at, acquisition_source)"
+            " SELECT pass_id, 'apple', 'loyalty', '2026-01-01', source FROM (VALUES ('anna-pass-1', 'email'),"
+            " ('anna-pass-2', 'web/for-anna'), ('ben-pass-1', 'email')) told (pass_id, source)"
+        )
+        recount_sources(con)
+    home.publish()
+    home.forgetting().remove(ANNA, clear_crm=False)
+    counts = "SELECT acquisition_source, installs FROM {}adoption_by_source"
+    assert home.rows(counts.format("adoption.")) == [("email", 1)]
+    with duckdb.connect(home.settings.bi_file, read_only=True) as con:
+        assert con.execute(counts.format("")).fetchall() == [("email", 1)]
 
 
 def test_each_customer_has_one_standing_version(forgotten: Forgotten) -> None:

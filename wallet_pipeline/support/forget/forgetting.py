@@ -19,6 +19,7 @@ from wallet_pipeline.collect.webhooks.inbox import erase_deliveries, find_delive
 from wallet_pipeline.collect.webhooks.understanding import EventMapping
 from wallet_pipeline.derive.statuses import StatusRules, derive_statuses
 from wallet_pipeline.derive.touched import derive_touched
+from wallet_pipeline.derive.trends import recount_sources
 from wallet_pipeline.settings import Settings
 from wallet_pipeline.support.customers import find_customer
 from wallet_pipeline.support.forget.contact import NOTHING_REMOVED, Contact, ContactError, clear_contact
@@ -180,12 +181,13 @@ class Forgetting:
         )
 
     def _finish(self) -> int:
-        """Derive others' passes that were touched, publish, and write the warehouse anew: none of it needs a name.
+        """Derive others' passes that were touched, count sources and publish, write the warehouse anew: no name needed.
 
         Also remove work files that nobody uses, and return how many are used.
         """
         with self._open() as con:
             derive_touched(con, self._rules, self._clock())
+            recount_sources(con)
             if self._is_published():
                 publish(con, self._settings.bi_file)
                 parquet_sets(self._settings.bi_file).remove_earlier()
