@@ -321,3 +321,31 @@ def test_source_belongs_to_the_installation_that_goes_on(shared: Warehouse) -> N
         ("b", 1, None),
         ("b", 2, None),
     ]
+
+
+def test_installation_says_who_told_its_begin_and_its_end(shared: Warehouse) -> None:
+    """Insights as far as it does; where it lacks the install or the uninstall, the registers."""
+    noon = START + timedelta(hours=12)
+    events = [
+        (START, "installed", "told", "apple"),
+        (noon, "uninstalled", "told", "apple"),
+        (START, "installed", "goes on", "apple"),
+        (START, "installed", "no end", "apple"),
+    ]
+    registers = {
+        ("told", "apple"): (False, None, noon),
+        ("goes on", "apple"): (True, START, START),
+        ("no end", "apple"): (False, None, noon),
+        ("no begin", "apple"): (True, noon, noon),
+    }
+    fill(shared.con, History(days(START.date(), 2), events, registers, {}, [], []))
+    derive_trends(shared.con, ZoneInfo("UTC"), datetime(2028, 1, 1, tzinfo=UTC))
+    told = shared.con.execute(
+        "SELECT pass_id, installed_at, begin_told_by, uninstalled_at, end_told_by FROM adoption.installations ORDER BY ALL"
+    )
+    assert told.fetchall() == [
+        ("goes on", START, "insights", None, None),
+        ("no begin", noon, "registers", None, None),
+        ("no end", START, "insights", noon, "registers"),
+        ("told", START, "insights", noon, "insights"),
+    ]
