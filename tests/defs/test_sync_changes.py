@@ -92,7 +92,9 @@ def stopped(process: "subprocess.Popen[bytes]") -> Iterator[None]:
         process.send_signal(signal.SIGCONT)
 
 
-def test_event_does_not_wait_for_a_slow_snapshot(project: Project, tmp_path: Path) -> None:
+def test_event_does_not_wait_for_a_slow_snapshot(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While the daily run waits for the list of passes, an event reaches the CRM."""
     project.run()
     event, *_ = events_of(project, installs=1)
@@ -105,6 +107,7 @@ def test_event_does_not_wait_for_a_slow_snapshot(project: Project, tmp_path: Pat
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) as daily:
         while project.tenant.page_reads() == reads:
             assert daily.poll() is None
+        monkeypatch.setenv("WAREHOUSE_WAIT", "30")
         with stopped(daily):  # so that it still waits, however long the event takes on a busy machine
             receive(project, event)
             changes = project.run("sync_changes", alone=False)
