@@ -1,5 +1,6 @@
--- Customers of whom the CRM holds a wallet, or its date, otherwise than it should. Grain and key: wallet, customer_key, for the newest
--- day. Times in UTC. $tolerance_ms: times apart by less are equal. Read by reconciliation_differences and reconciliation.
+-- Customers of whom the CRM holds a wallet, or its date, otherwise than it should. Grain and key: wallet, customer_key, for
+-- the day that is counted. Times in UTC. $tolerance_ms: times apart by less are equal. Read by reconciliation_differences and
+-- reconciliation.
 WITH beside AS (
     SELECT
         wallet,

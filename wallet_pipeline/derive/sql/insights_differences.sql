@@ -1,5 +1,5 @@
--- Passes that Insights' last word has otherwise than the registers. Grain and key: wallet, pass_id, for the newest day. Times in UTC.
--- $staleness: by how much the Pass API may lag. Read by reconciliation_differences.
+-- Passes that Insights' last word has otherwise than the registers. Grain and key: wallet, pass_id, for the day that is
+-- counted. Times in UTC. $staleness: by how much the Pass API may lag. Read by reconciliation_differences.
 WITH bounds AS (
     SELECT
         (SELECT max(started_at) FROM raw.snapshots WHERE verdict = 'accepted') - $staleness AS listed_until,

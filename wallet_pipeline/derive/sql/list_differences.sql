@@ -1,5 +1,5 @@
--- Passes that the newest accepted list shows otherwise than the registers have them. Grain and key: wallet, pass_id, for the newest
--- day. Times in UTC. $staleness: by how much the Pass API may lag. Read by reconciliation_differences.
+-- Passes that the newest accepted list shows otherwise than the registers have them. Grain and key: wallet, pass_id, for the
+-- day that is counted. Times in UTC. $staleness: by how much the Pass API may lag. Read by reconciliation_differences.
 WITH newest AS (
     SELECT started_at - $staleness AS speaks_for
     FROM raw.snapshots

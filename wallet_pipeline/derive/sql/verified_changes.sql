@@ -1,5 +1,6 @@
--- Events whose time the CRM was verified to hold, and after how long. Grain and key: day, wallet, pass, kind, moment. Times in UTC.
--- Events that both Insights and the inbox tell count once. $tolerance_ms: times apart by less are equal. Read by reconciliation.
+-- Events whose time the CRM was verified to hold, and after how long. Grain and key: day, wallet, pass, kind, moment. Times in
+-- UTC. Events that both Insights and the inbox tell count once. $tolerance_ms: times apart by less are equal. Read by
+-- reconciliation.
 WITH told AS (
     SELECT pass_id, wallet, kind, occurred_at FROM raw.insights_events
     UNION ALL
