@@ -130,9 +130,11 @@ def _dagster(arguments: list[str], env: Mapping[str, str], say: Say) -> bool:
         try:
             for line in _worth_saying(_copied(process.stdout or (), everything.write)):
                 say(line)
-        except BaseException:
+        except BaseException as error:
             # Nobody watches any more: the run must not go on towards the CRM.
             process.terminate()
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                say("The run was broken off; what was good before stands, and `wallet-pipeline run` begins again.")
             raise
     if process.returncode:
         say(f"The run failed. All that it printed stands in {log}.")

@@ -3,6 +3,8 @@
 import logging
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.events import JobFailureData, RunFailureReason
+from dagster._core.remote_origin import (
+    InProcessCodeLocationOrigin,
+    LoadableTargetOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
 
 from tests.alerts.conftest import TOKEN, Hook, Mailbox
 from tests.conftest import Data
@@ -219,6 +228,32 @@ def test_killed_run_is_told(alone: Project, hook: Hook) -> None:
     assert "Why: The run has ended without a word.\nNext: Mend that; changes_sensor starts" in hook.texts[0]
 
 
+@pytest.mark.parametrize(("is_launched", "alerts"), [(False, 0), (True, 1)], ids=["command line", "daemon"])
+def test_interrupted_run_is_told_unless_it_came_from_the_command_line(
+    alone: Project, *, is_launched: bool, alerts: int
+) -> None:
+    """Whoever stops a run at the terminal knows it; a run of the daemon that is stopped with it is told."""
+    place = RemoteRepositoryOrigin(InProcessCodeLocationOrigin(LoadableTargetOrigin()), "repository")
+    run = dg.DagsterRun("daily", remote_job_origin=RemoteJobOrigin(place, "daily") if is_launched else None)
+    alone.instance.add_run(run)
+    ended = JobFailureData(None, RunFailureReason.UNEXPECTED_TERMINATION, None)
+    alone.instance.report_dagster_event(
+        dg.DagsterEvent(dg.DagsterEventType.PIPELINE_FAILURE.value, "daily", event_specific_data=ended), run.run_id
+    )
+    assert look(alone) == alerts
+
+
+def test_query_that_was_interrupted_is_not_told(alone: Project) -> None:
+    """Ctrl+C within a query of DuckDB fails the step with DuckDB's own error: nobody is told of that either."""
+
+    @dg.asset
+    def interrupted() -> None:
+        raise RuntimeError("Query interrupted")  # DuckDB's words
+
+    assert not dg.materialize([interrupted], instance=alone.instance, raise_on_error=False).success
+    assert look(alone) == 0
+
+
 def test_outbox_that_cannot_be_used_is_explained(alone: Project) -> None:
     """The look ends with a sentence."""
     (alone.data.folder / "alerts.sqlite").mkdir(parents=True)
@@ -263,6 +298,32 @@ def test_run_from_the_command_line_is_told_without_a_daemon(checkout: Path, hook
     assert sent == [2, 0]
     assert len(hook.texts) == len(mailbox.letters) == 2
     assert TOKEN not in run.stdout + run.stderr + (checkout / ".dagster" / "headless.log").read_text()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl+C", "SIGTERM"])
+def test_run_that_was_broken_off_is_no_failure(checkout: Path, hook: Hook, stop: signal.Signals) -> None:
+    """Who breaks a run off reads that what was good before stands; nobody is told of a failure."""
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        environment = os.environ | {
+            "DAGSTER_HOME": str(checkout),
+            "WALLET_CREW_BASE_URL": f"http://127.0.0.1:{service.getsockname()[1]}",
+            "WALLET_CREW_TENANT_ID": "tenant",
+            "WALLET_CREW_API_KEY": "key",
+        }
+        command = [sys.executable, "-m", "wallet_pipeline.cli", "run"]
+        with subprocess.Popen(
+            command, cwd=checkout, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+        ) as run:
+            service.settimeout(60)
+            asked, _ = service.accept()
+            with asked:
+                (os.killpg if stop == signal.SIGINT else os.kill)(run.pid, stop)
+                said, _ = run.communicate(timeout=60)
+        assert "The run was broken off; what was good before stands" in said
+    with dg.DagsterInstance.from_config(str(checkout)) as instance:
+        wait_until(lambda: [one.status for one in instance.get_runs()] == [dg.DagsterRunStatus.FAILURE], seconds=20)
+        assert tell(instance, Settings(), now) == 0
+    assert hook.texts == []
 
 
 def test_run_that_never_began_is_told(alone: Project, checkout: Path, hook: Hook) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
+from dagster._core.events import JobFailureData, RunFailureReason
 from dagster_shared.error import SerializableErrorInfo
 
 from wallet_pipeline.alerts.alert import AlertError, Redaction
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 60
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+_INTERRUPTED_QUERY = "RuntimeError: Query interrupted"
 _STOPPED_BY_A_CHECK = "DagsterAssetCheckFailedError"
 # Errors of the disk and the network name files and hosts; others of a database quote what it was reading.
 _QUOTABLE = frozenset({"OSError", "PermissionError", "FileNotFoundError", "IOException", "OutOfMemoryException"})
@@ -84,7 +86,7 @@ def _news(
     for record in records:
         run = _as_ended(record)
         if instance and outbox.is_new(run.run_id):
-            yield run, list(_shown_by(instance, run, record.dagster_run.status))
+            yield run, list(_shown_by(instance, run, record.dagster_run))
     if failed_since and not any(_has_failed(one, failed_since) for one in records):
         yield EndedRun(f"none since {failed_since.isoformat()}", "none", at), [of_no_run(failed_since)]
 
@@ -104,7 +106,7 @@ def _has_failed(record: dg.RunRecord, since: datetime) -> bool:
     return record.dagster_run.status == dg.DagsterRunStatus.FAILURE and record.create_timestamp >= since
 
 
-def _shown_by(instance: dg.DagsterInstance, run: EndedRun, status: dg.DagsterRunStatus) -> Iterator[Observation]:
+def _shown_by(instance: dg.DagsterInstance, run: EndedRun, booked: dg.DagsterRun) -> Iterator[Observation]:
     """Yield what a run shows: how its checks went, and how it went itself. A run that a check stopped did not fail."""
     types = {
         dg.DagsterEventType.ASSET_CHECK_EVALUATION,
@@ -121,10 +123,28 @@ def _shown_by(instance: dg.DagsterInstance, run: EndedRun, status: dg.DagsterRun
                 figures = {key: value.value for key, value in found.metadata.items()}
                 yield of_check(run, name, found.description or "", figures, holds=found.passed)
                 is_stopped |= bool(found.blocking) and not found.passed
-    if status == dg.DagsterRunStatus.SUCCESS:
+    if booked.status == dg.DagsterRunStatus.SUCCESS:
         yield of_success(run)
+    elif _is_broken_off(booked, events):
+        return
     elif reason := _reason(events, is_stopped=is_stopped):
         yield of_failure(run, reason)
+
+
+def _is_broken_off(run: dg.DagsterRun, events: list[dg.DagsterEvent]) -> bool:
+    """Tell whether somebody stopped a run from the command line. One that the daemon started was stopped with it."""
+    if run.remote_job_origin:
+        return False
+    is_interrupted = any(
+        isinstance(ended := one.event_specific_data, JobFailureData)
+        and ended.failure_reason == RunFailureReason.UNEXPECTED_TERMINATION
+        for one in events
+    )
+    errors = [one.step_failure_data.error for one in events if one.is_step_failure]
+    # Within a query the signal becomes an error of the step.
+    return is_interrupted or any(
+        error and error.cause and _INTERRUPTED_QUERY in error.cause.message for error in errors
+    )
 
 
 def _reason(events: list[dg.DagsterEvent], *, is_stopped: bool) -> str | None:
