@@ -8,6 +8,7 @@ import duckdb
 import pytest
 from pydantic import ValidationError
 
+from tests.conftest import Script
 from wallet_pipeline.settings import InvalidSettingError, MissingSettingError, Settings, load_settings
 
 SECRET = "key-that-nobody-may-see"
@@ -128,6 +129,36 @@ def test_wrong_value_names_the_setting(monkeypatch: pytest.MonkeyPatch, name: st
         [name.lower()],
         True,
     )
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "file/far/below"])
+def test_data_folder_that_is_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """A data folder that cannot be made, since a file is in its way, is told as such before anything runs."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DATA_DIR", place)
+    with pytest.raises(InvalidSettingError, match=r"DATA_DIR: It, or what lies above it, is a file\. Name a folder"):
+        load_settings()
+
+
+@pytest.mark.parametrize("place", ["locked", "locked/below"])
+def test_data_folder_without_the_right_to_write_is_refused(
+    tmp_path: Path, start_script: Callable[[str], Script], place: str
+) -> None:
+    """A data folder, there or still to be made, in which this user may not write is told as such."""
+    (tmp_path / "locked").mkdir(mode=0o555)
+    tmp_path.chmod(0o755)
+    # Rights do not bind root, so root becomes nobody first.
+    script = f"""
+        import os
+        os.environ["DATA_DIR"] = "{place}"
+        from wallet_pipeline.settings import InvalidSettingError, load_settings
+        os.getuid() == 0 and os.setreuid(65534, 65534)
+        try:
+            load_settings()
+        except InvalidSettingError as error:
+            print(error)
+    """
+    assert "DATA_DIR: This user may not write there. Give the user the right" in start_script(script).finish()
 
 
 def test_time_zone_that_the_warehouse_does_not_know_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -350,7 +350,8 @@ def read_settings() -> tuple[Settings, dict[str, str]]:
     """
     try:
         _check_lines()
-        return Settings(), {}
+        settings = Settings()
+        return settings, _unusable_folder(settings.data_dir)
     except ValidationError as error:
         reasons = {str(one["loc"][0]): one["msg"].removeprefix("Value error, ") for one in error.errors()}
     except (OSError, UnicodeDecodeError) as error:
@@ -359,7 +360,19 @@ def read_settings() -> tuple[Settings, dict[str, str]]:
         ) from None
     defaults = {name: Settings.model_fields[name].default for name in reasons}
     usable = Settings(**defaults)
-    return usable, {name.upper(): f"{reason.rstrip('.')}." for name, reason in reasons.items()}
+    unusable = {name.upper(): f"{reason.rstrip('.')}." for name, reason in reasons.items()}
+    return usable, _unusable_folder(usable.data_dir) | unusable
+
+
+def _unusable_folder(folder: Path) -> dict[str, str]:
+    """Return why no run can keep anything in the data folder, which need not be there yet, by the setting's name."""
+    # Path.exists raises where a folder above may not be entered.
+    there = next(one for one in (folder, *folder.parents) if os.path.exists(one))  # noqa: PTH110
+    if not there.is_dir():
+        return {"DATA_DIR": "It, or what lies above it, is a file. Name a folder, or move that file away."}
+    if not os.access(there, os.W_OK | os.X_OK):
+        return {"DATA_DIR": "This user may not write there. Give the user the right, or name another folder."}
+    return {}
 
 
 def mistyped_settings() -> dict[str, str]:
