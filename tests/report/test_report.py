@@ -193,6 +193,15 @@ def test_link_beside_the_report_is_removed_and_not_followed(tmp_path: Path) -> N
     assert sorted(tmp_path.iterdir()) == [file, theirs]
 
 
+@pytest.mark.parametrize("name", ["report.html", "report.html.tmp"])
+def test_folder_in_the_way_of_the_report_is_named(tmp_path: Path, name: str) -> None:
+    """A folder where the report or its working file belongs stays, and the message says that it is in the way."""
+    (tmp_path / name).mkdir()
+    with pytest.raises(ReportError, match=rf"/{name} is a folder\. Move it away or rename it, and run again\."):
+        put_report("whole", tmp_path / "report.html")
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+
+
 def test_half_a_page_is_written_over(tmp_path: Path) -> None:
     """What a killed run has left beside the report does not stop the next one."""
     (tmp_path / "report.html.tmp").write_text("half")

@@ -58,6 +58,7 @@ def put_report(page: str, file: Path) -> None:
     """Write the page to `file` at once: who opens it sees the old one or the new one, whole. Raises ReportError."""
     aside = file.with_name(f"{file.name}.tmp")
     try:
+        _check_no_folder(file, aside)
         aside.unlink(missing_ok=True)
         with aside.open("x", encoding="utf-8") as new:  # never through a link of that name
             new.write(page)
@@ -71,6 +72,14 @@ def put_report(page: str, file: Path) -> None:
             f"{file} could not be written: {error}. The last good report is still in place. Check the free disk"
             " space and the folder's rights, and run again."
         ) from error
+
+
+def _check_no_folder(*places: Path) -> None:
+    for place in places:
+        if place.is_dir():
+            raise ReportError(
+                f"The report could not be written: {place} is a folder. Move it away or rename it, and run again."
+            )
 
 
 def _section(figure: Figure, content: Content) -> Section:
