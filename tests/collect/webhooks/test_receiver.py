@@ -360,8 +360,8 @@ def test_foreign_address_is_explained(tmp_path: Path, host: str) -> None:
 
 
 def test_folder_that_cannot_be_used_is_explained(tmp_path: Path) -> None:
-    """Where the inbox cannot be created the command ends with a sentence."""
+    """Where the inbox cannot be created the command ends with a sentence that names the setting."""
     (tmp_path / "data").touch()
     done = start(tmp_path, CONNECTOR_KEY=KEY)
     assert done.returncode == 1
-    assert "inbox.sqlite cannot be used" in done.stderr
+    assert "DATA_DIR: It, or what lies above it, is a file." in done.stderr
