@@ -40,3 +40,10 @@ def test_report_that_cannot_be_written_fails_alone(project: Project) -> None:
     assert not result.success
     assert "report.html is a folder. Move it away or rename it" in project.failure(result, "adoption_report")
     assert project.bi("SELECT DISTINCT outcome FROM crm_deliveries") == [("verified",)]
+
+
+def test_unusable_setting_is_explained(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting that cannot be used is named as every other step names it."""
+    monkeypatch.setenv("REPORT_TIME_ZONE", "Nowhere")
+    failure = project.failure(project.run(assets=["adoption_report"]), "adoption_report")
+    assert failure.startswith("Settings that cannot be used: REPORT_TIME_ZONE: A time zone is named")

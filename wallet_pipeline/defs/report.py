@@ -37,8 +37,8 @@ _PLOTTED = (
 )
 def adoption_report(pipeline: Pipeline) -> dg.MaterializeResult:
     """Draw the trends into report.html."""
-    settings = pipeline.settings()
     with explained():
+        settings = pipeline.settings()
         with pipeline.open_warehouse() as con:
             content = read_content(con)
         put_report(render(content, ZoneInfo(settings.report_time_zone), now()), settings.report_file)
