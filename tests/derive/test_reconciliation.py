@@ -9,9 +9,10 @@ import duckdb
 import pytest
 
 from tests.derive.evidence import RULES, add_events, add_snapshot
-from wallet_pipeline.derive.reconciliation import ReconciliationRules, newest_certificate, reconcile
+from wallet_pipeline.derive.reconciliation import VERDICTS, ReconciliationRules, newest_certificate, reconcile
 from wallet_pipeline.derive.statuses import derive_statuses
 from wallet_pipeline.derive.trends import derive_trends
+from wallet_pipeline.warehouse.publish import ENUMS
 
 DAY = date(2026, 3, 10)
 NIGHT = datetime(2026, 3, 11, 3, tzinfo=UTC)
@@ -623,3 +624,8 @@ def test_customer_who_departs_is_changed_since_the_crm_was_read(sources: Sources
         ("customerId=1", "changed since the CRM was read; it is told next"),
         ("customerId=2", "changed since the CRM was read; it is told next"),
     }
+
+
+def test_analysts_see_every_verdict_in_its_order() -> None:
+    """The column for analysts knows each verdict: with one that it does not know it would become text."""
+    assert ENUMS["reconciliation"]["verdict"] == VERDICTS

@@ -19,7 +19,8 @@ COMPARISONS = {
     "insights": "Insights and registers",
     "crm": "customers and CRM",
 }
-_FROM_GOOD_TO_BAD = ("agree", "explained", "not compared", "not explained")
+# From good to bad.
+VERDICTS = ("agree", "explained", "not compared", "not explained")
 _ROWS_KEPT = timedelta(days=31)
 _SAMPLE = 20
 
@@ -52,7 +53,7 @@ class Certificate:
     @property
     def verdict(self) -> str:
         """The worse of the wallets' verdicts."""
-        return max((str(row["verdict"]) for row in self.wallets.values()), key=_FROM_GOOD_TO_BAD.index)
+        return max((str(row["verdict"]) for row in self.wallets.values()), key=VERDICTS.index)
 
     @property
     def unexplained(self) -> int:

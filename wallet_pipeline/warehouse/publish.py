@@ -80,7 +80,7 @@ ENUMS: dict[str, dict[str, tuple[str, ...]]] = {
     "status_daily": {"wallet_status": _STATUSES},
     "wallet_switches": {"from_status": ("new", *_STATUSES), "to_status": (*_STATUSES, "gone")},
     "event_arrivals": {"wallet": _WALLETS, "kind": _EVENTS},
-    "reconciliation": {"wallet": _WALLETS, "verdict": ("agree", "explained", "not explained")},
+    "reconciliation": {"wallet": _WALLETS, "verdict": ("agree", "explained", "not compared", "not explained")},
     "reconciliation_reasons": {"wallet": _WALLETS},
     "reconciliation_differences": {"wallet": _WALLETS},
     "crm_plan": {"wallet_status": _STATUSES, "wallet_last_event": _EVENTS},
